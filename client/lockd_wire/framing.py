@@ -1,0 +1,54 @@
+"""The bytes of a stream, cut into frames."""
+
+from __future__ import annotations
+
+from ._typing import TYPE_CHECKING
+from .errors import RemoteWireError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_HEADER_BYTES = 4
+
+
+class FrameDecoder:
+    """Collects bytes as they come and gives them back as the bodies of frames.
+
+    A frame stays until `advance` is called, so that whoever handles frames may be interrupted anywhere (a
+    KeyboardInterrupt falls between any two instructions) and take the same frame again. Each method changes the buffer
+    in one step or not at all: no frame is ever half taken.
+    """
+
+    def __init__(self, frame_bytes_max: int) -> None:
+        self._frame_bytes_max = frame_bytes_max
+        self._buffer = bytearray()
+        #: Adds what was read from the stream. It is the buffer's own method, and no function around it, so that a
+        #: reader can go from `recv` to here without a bytecode in between, at which an interrupt could lose what was
+        #: read.
+        self.receive_data: Callable[[bytes], None] = self._buffer.extend
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the stream stands between two frames."""
+        return not self._buffer
+
+    def peek(self) -> bytes | None:
+        """Return the body of the first frame, or None while it is incomplete.
+
+        Raises:
+            RemoteWireError: The frame announces a length that no frame has. The stream is of no further use.
+        """
+        header = self._buffer[:_HEADER_BYTES]
+        if len(header) < _HEADER_BYTES:
+            return None
+        length = int.from_bytes(header, "big")
+        if not 0 < length <= self._frame_bytes_max:
+            raise RemoteWireError(f"a frame announces {length} bytes: a frame has 1 to {self._frame_bytes_max}")
+        if len(self._buffer) < _HEADER_BYTES + length:
+            return None
+        return bytes(self._buffer[_HEADER_BYTES : _HEADER_BYTES + length])
+
+    def advance(self) -> None:
+        """Drop the frame that `peek` has just given back."""
+        length = int.from_bytes(self._buffer[:_HEADER_BYTES], "big")
+        del self._buffer[: _HEADER_BYTES + length]
