@@ -1,0 +1,171 @@
+"""The state as records, one for each thing that there is (rules J). `restoration` makes the state of them again.
+
+A record says how a thing is, and not what happened to it. So of all records about a thing the last one counts, whatever
+came before, and a recovery decides nothing: what was granted stays granted, by whatever rules it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
+
+from .abandoned import Record as AbandonedRecord
+from .actions import LossReason
+from .book import Book
+from .events import Item, Peer, Terms
+from .state import Request, Session
+
+
+class SessionRecord(NamedTuple):
+    """A session. ``losses`` are the tokens of what it lost and has not been heard of since, with the reasons."""
+
+    id: int
+    peer: Peer
+    program: str
+    ends_at_eof: bool
+    opened_at: float
+    is_passed: bool
+    last_request: int
+    losses: tuple[tuple[int, LossReason], ...]
+    image: str = ""
+
+
+class RequestRecord(NamedTuple):
+    """A waiter or a grant. A grant takes the place of the waiter with the same session and id.
+
+    ``converts`` is the token of the grant that a conversion is for, and 0 for anything else; ``entries`` are the ids of
+    the requests by which a grant was entered again.
+    """
+
+    session: int
+    id: int
+    owner: int
+    items: tuple[Item, ...]
+    terms: Terms
+    is_tree: bool
+    queued_at: float
+    place: int
+    due_at: float | None
+    converts: int
+    token: int
+    granted_at: float | None
+    entries: tuple[int, ...]
+    ticket: str
+    is_yield_requested: bool
+    last_request: int
+
+
+class SessionGone(NamedTuple):
+    """There is no such session any more, and nothing that it had."""
+
+    id: int
+
+
+class WaiterGone(NamedTuple):
+    """This waiter waits no more."""
+
+    session: int
+    id: int
+    last_request: int
+
+
+class GrantGone(NamedTuple):
+    """This grant has ended, and so it waits no more either."""
+
+    token: int
+    session: int
+    id: int
+    last_request: int
+
+
+class AbandonedGone(NamedTuple):
+    """The name counts no longer as abandoned."""
+
+    name: str
+
+
+class Counters(NamedTuple):
+    """What was given last: the first record of every journal, since what had it may be gone."""
+
+    last_token: int
+    last_session: int
+    last_place: int
+
+
+Record: TypeAlias = (
+    Counters | SessionRecord | RequestRecord | AbandonedRecord | SessionGone | WaiterGone | GrantGone | AbandonedGone
+)
+
+
+def changes(book: Book) -> list[Record]:
+    """Return the records of everything that the last event has changed."""
+    found: list[Record] = []
+    for session in book.changed_sessions:
+        found.append(_session(session) if session.id in book.sessions else SessionGone(session.id))
+    for request in book.changed_requests:
+        session, last_request = request.session, request.session.last_request
+        if request.token:
+            is_there = book.grants.get(request.token) is request
+            found.append(
+                _request(request) if is_there else GrantGone(request.token, session.id, request.id, last_request)
+            )
+        elif session.waiting.get(request.id) is request:
+            found.append(_request(request))
+        else:
+            found.append(WaiterGone(session.id, request.id, last_request))
+    for name in book.abandoned.changed:
+        found.append(book.abandoned.get(name) or AbandonedGone(name))
+    return found
+
+
+def snapshot(book: Book) -> Iterator[Record]:
+    """Return records of everything there is. What changes while they are being asked for has to be recorded as well."""
+    yield Counters(book.last_token, book.last_session, book.last_place)
+    for session in tuple(book.sessions.values()):
+        if session.id in book.sessions:
+            yield _session(session)
+        # They may have gone while others were asked for. What has come has been recorded as a change.
+        for grant in tuple(session.grants.values()):
+            if book.grants.get(grant.token) is grant:
+                yield _request(grant)
+        for waiter in tuple(session.waiting.values()):
+            if session.waiting.get(waiter.id) is waiter:
+                yield _request(waiter)
+    for abandoned in book.abandoned:
+        if book.abandoned.get(abandoned.name) is abandoned:
+            yield abandoned
+
+
+def _session(session: Session) -> SessionRecord:
+    return SessionRecord(
+        session.id,
+        session.peer,
+        session.program,
+        session.ends_at_eof,
+        session.opened_at,
+        session.is_passed,
+        session.last_request,
+        tuple(session.losses.items()),
+        session.image,
+    )
+
+
+def _request(request: Request) -> RequestRecord:
+    return RequestRecord(
+        request.session.id,
+        request.id,
+        request.owner.id,
+        request.items,
+        request.terms,
+        request.is_tree,
+        request.queued_at,
+        request.place,
+        request.due_at,
+        request.converts.token if request.converts is not None else 0,
+        request.token,
+        request.granted_at,
+        tuple(request.entries or ()),
+        request.ticket,
+        request.is_yield_requested,
+        request.session.last_request,
+    )

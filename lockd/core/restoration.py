@@ -1,0 +1,160 @@
+"""The state again from its records (rule J3)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from . import sessions
+from .abandoned import Record as AbandonedRecord
+from .book import Book
+from .records import (
+    AbandonedGone,
+    Counters,
+    GrantGone,
+    Record,
+    RequestRecord,
+    SessionGone,
+    SessionRecord,
+    WaiterGone,
+)
+from .state import Request, Session
+
+
+class Restoration:
+    """Records, as they are read, and in the end the state that they describe."""
+
+    def __init__(self) -> None:
+        self._counters = Counters(0, 0, 0)
+        self._sessions: dict[int, SessionRecord] = {}
+        self._waiters: dict[tuple[int, int], RequestRecord] = {}
+        self._grants: dict[int, RequestRecord] = {}
+        self._abandoned: OrderedDict[str, AbandonedRecord] = OrderedDict()
+        self._last_requests: dict[int, int] = {}
+
+    def add(self, record: Record) -> None:
+        """Take note of the next record."""
+        match record:
+            case RequestRecord():
+                self._add_request(record)
+            case GrantGone():
+                # It may have come and gone by one event.
+                self._count(record.token)
+                self._grants.pop(record.token, None)
+                self._waiters.pop((record.session, record.id), None)
+                self._note_request(record.session, record.last_request)
+            case WaiterGone():
+                self._waiters.pop((record.session, record.id), None)
+                self._note_request(record.session, record.last_request)
+            case SessionRecord():
+                self._sessions[record.id] = record
+                self._note_request(record.id, record.last_request)
+                self._count(session=record.id)
+            case SessionGone():
+                self._count(session=record.id)
+                self._sessions.pop(record.id, None)
+            case AbandonedRecord():
+                self._abandoned[record.name] = record
+                self._abandoned.move_to_end(record.name)
+            case AbandonedGone():
+                self._abandoned.pop(record.name, None)
+            case _:
+                self._count(record.last_token, record.last_session, record.last_place)
+
+    def fill(self, book: Book, now: float, resume_window_seconds: float) -> None:
+        """Enter everything into ``book``, in which there is nothing yet.
+
+        All sessions are detached from ``now`` on. What was due meanwhile is due when their window ends. What differs
+        from the records afterwards counts as changed (J3).
+        """
+        book.begin(now)
+        book.last_token = max(book.last_token, self._counters.last_token)
+        book.first_token = book.last_token
+        book.last_session = max(book.last_session, self._counters.last_session)
+        book.last_place = self._counters.last_place
+        for abandoned in self._abandoned.values():
+            book.abandoned.restore(abandoned)
+        due_at_least = now + resume_window_seconds
+        have_something = {record.session for record in (*self._grants.values(), *self._waiters.values())}
+        gone: dict[int, Session] = {}
+        for record in self._sessions.values():
+            session = _restored_session(record, book, self._last_requests[record.id])
+            # Its connection ended with the daemon, and without anything to keep so has the session.
+            if record.ends_at_eof or record.id not in have_something:
+                gone[record.id] = session
+            else:
+                sessions.enter(book, session)
+        for grant in sorted(self._grants.values(), key=lambda grant: grant.token):
+            if grant.session in book.sessions:
+                _restore_grant(book, grant, due_at_least)
+        for waiter in sorted(self._waiters.values(), key=lambda waiter: waiter.place):
+            if waiter.session in book.sessions:
+                _restore_waiter(book, waiter, due_at_least)
+        for session in book.sessions.values():
+            if session.is_passed:
+                book.names.let_pass(session)
+            sessions.detach(book, session, due_at_least)
+        for request in book.grants.values():
+            book.watch(request)
+        book.forget_changes()
+        book.changed_sessions.update(dict.fromkeys(gone.values()))
+        for grant in self._grants.values():
+            if grant.session in gone:
+                book.abandoned.remember(_restored(grant, gone[grant.session]), now)
+
+    def _add_request(self, record: RequestRecord) -> None:
+        self._note_request(record.session, record.last_request)
+        self._count(record.token, place=record.place if not record.token else 0)
+        if record.token:
+            self._waiters.pop((record.session, record.id), None)
+            self._grants[record.token] = record
+        else:
+            self._waiters[record.session, record.id] = record
+
+    def _note_request(self, session: int, last_request: int) -> None:
+        self._last_requests[session] = max(last_request, self._last_requests.get(session, 0))
+
+    def _count(self, token: int = 0, session: int = 0, place: int = 0) -> None:
+        counters = self._counters
+        self._counters = Counters(
+            max(counters.last_token, token), max(counters.last_session, session), max(counters.last_place, place)
+        )
+
+
+def _restored_session(record: SessionRecord, book: Book, last_request: int) -> Session:
+    account = sessions.account_of(book, record.peer.uid)
+    session = Session(
+        record.id, record.peer, record.program, record.ends_at_eof, account, record.opened_at, record.image
+    )
+    session.is_passed = record.is_passed
+    session.last_request = last_request
+    session.losses = dict(record.losses)
+    return session
+
+
+def _restore_grant(book: Book, record: RequestRecord, due_at_least: float) -> None:
+    session = book.sessions[record.session]
+    grant = _restored(record, session)
+    grant.token, grant.granted_at, grant.ticket = record.token, record.granted_at, record.ticket
+    grant.is_yield_requested = record.is_yield_requested
+    book.names.hold(grant)
+    book.grants[grant.token] = grant
+    book.take_over(grant)
+    if grant.ticket:
+        book.tickets[grant.ticket] = grant
+    if record.entries:
+        grant.entries = OrderedDict.fromkeys(record.entries)
+        session.entered.update(dict.fromkeys(record.entries, grant))
+        session.account.grants += len(record.entries)
+    if record.due_at is not None:
+        book.deadlines.set(grant, max(record.due_at, due_at_least))
+
+
+def _restore_waiter(book: Book, record: RequestRecord, due_at_least: float) -> None:
+    waiter = _restored(record, book.sessions[record.session])
+    waiter.place = record.place
+    waiter.converts = book.grants.get(record.converts)
+    book.stand(waiter, None if record.due_at is None else max(record.due_at, due_at_least))
+
+
+def _restored(record: RequestRecord, session: Session) -> Request:
+    return Request(session.owner(record.owner), record.id, record.items, record.terms, record.is_tree, record.queued_at)

@@ -1,0 +1,173 @@
+"""What there is: sessions, owners, requests, accounts. README section 1 says what each field means."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from .actions import LossReason
+from .events import Item, Peer, Terms
+
+#: The place of a request that stands in no line: behind everybody.
+BEHIND_ALL: Final = 1 << 62
+
+
+class Account:
+    """What one uid has."""
+
+    __slots__ = ("grants", "sessions", "waiters")
+
+    def __init__(self) -> None:
+        self.sessions = 0
+        self.grants = 0
+        self.waiters = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is counted here any more."""
+        return not (self.sessions or self.grants or self.waiters)
+
+
+class Timed:
+    """Something that happens to itself at an instant, unless it is taken out of `deadlines.Deadlines` before."""
+
+    __slots__ = ("due_at", "due_number")
+
+    due_at: float | None
+    due_number: int
+
+
+class Owner:
+    """One thread or task of a session, as long as it holds something or waits for something."""
+
+    __slots__ = ("grants_total", "id", "session", "waiting")
+
+    def __init__(self, session: Session, owner_id: int) -> None:
+        self.session = session
+        self.id = owner_id
+        self.grants_total = 0
+        self.waiting: dict[int, Request] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the owner holds nothing and waits for nothing."""
+        return not self.grants_total and not self.waiting
+
+
+class Session(Timed):
+    """One process's standing with the daemon."""
+
+    __slots__ = (
+        "account",
+        "ends_at_eof",
+        "entered",
+        "grants",
+        "id",
+        "image",
+        "is_attached",
+        "is_passed",
+        "last_heard",
+        "last_request",
+        "losses",
+        "opened_at",
+        "owners",
+        "peer",
+        "program",
+        "told",
+        "unclaimed",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        session_id: int,
+        peer: Peer,
+        program: str,
+        ends_at_eof: bool,
+        account: Account,
+        opened_at: float,
+        image: str = "",
+    ) -> None:
+        self.due_at, self.due_number = None, 0
+        self.id = session_id
+        self.peer = peer
+        self.program = program
+        self.ends_at_eof = ends_at_eof
+        self.image = image
+        self.account = account
+        self.opened_at = opened_at
+        self.is_attached = True
+        self.owners: dict[int, Owner] = {}
+        self.grants: dict[int, Request] = {}
+        self.entered: dict[int, Request] = {}
+        self.unclaimed: dict[int, Request] = {}
+        self.waiting: dict[int, Request] = {}
+        self.last_request = 0
+        self.last_heard = 0
+        #: The ids of requests that failed since the session was resumed and before they were said again.
+        self.told: set[int] = set()
+        self.losses: dict[int, LossReason] = {}
+        self.is_passed = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the session holds nothing and waits for nothing."""
+        return not self.grants and not self.waiting
+
+    def owner(self, owner_id: int) -> Owner:
+        """Return the owner with this id, who need not have been known."""
+        return self.owners.get(owner_id) or Owner(self, owner_id)
+
+
+class Request(Timed):
+    """One ask: a waiter while it stands in line, a grant once it has a token."""
+
+    __slots__ = (
+        "converts",
+        "entries",
+        "granted_at",
+        "id",
+        "is_tree",
+        "is_yield_requested",
+        "items",
+        "owner",
+        "pending",
+        "place",
+        "queued_at",
+        "terms",
+        "ticket",
+        "token",
+    )
+
+    def __init__(
+        self, owner: Owner, request_id: int, items: tuple[Item, ...], terms: Terms, is_tree: bool, queued_at: float
+    ) -> None:
+        self.due_at, self.due_number = None, 0
+        self.owner = owner
+        self.id = request_id
+        self.items = items
+        self.terms = terms
+        self.is_tree = is_tree
+        self.queued_at = queued_at
+        self.place = BEHIND_ALL
+        self.converts: Request | None = None
+        self.token = 0
+        self.granted_at: float | None = None
+        # Re-entry is rare, and an empty one is larger than all the rest of a request.
+        self.entries: OrderedDict[int, None] | None = None
+        self.pending: Request | None = None
+        self.ticket = ""
+        self.is_yield_requested = False
+
+    @property
+    def session(self) -> Session:
+        """The session of the owner."""
+        return self.owner.session
+
+    @property
+    def is_watchful(self) -> bool:
+        """Whether something has to happen when somebody waits behind the grant, and has not been set going yet."""
+        terms = self.terms
+        if terms.wants_yield_request and not self.is_yield_requested:
+            return True
+        return terms.lease_seconds is not None and self.due_at is None
