@@ -1,0 +1,94 @@
+"""Sees to it that what the lock manager knows is in the journal before anybody is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil
+from typing import Final
+
+from lockd.core.manager import LockManager
+
+from .journal import Journal
+from .journal import Record as Packed
+from .logs import log
+from .packing import Loss, packed
+
+#: How long to wait before a write that failed is tried again. A full file system is not watched, but asked.
+RETRY_SECONDS: Final = 0.1
+
+
+class Keeper:
+    """The journal of one manager."""
+
+    def __init__(self, manager: LockManager, journal: Journal, loss: Loss | None = None) -> None:
+        """Keep what ``manager`` knows in ``journal``.
+
+        Args:
+            manager: Whose changes are kept.
+            journal: Where.
+            loss: That the state of an earlier daemon was lost.
+        """
+        self._manager = manager
+        self._journal = journal
+        self._loss = loss
+        #: Rises when all is written that was noted.
+        self.times_written = 0
+        self._told_fault: str | None = None
+        self._told_compaction_fault: str | None = None
+
+    @property
+    def fault(self) -> str | None:
+        """Why nothing new can be kept at the moment, in words, or None."""
+        return self._journal.fault
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether there may be a reason to grant nothing new. `trouble` knows."""
+        return self._loss is not None or self._journal.fault is not None
+
+    def trouble(self, now: float) -> str:
+        """Return why nothing new is granted at the moment, in words; empty if all is well."""
+        if self._journal.fault is not None:
+            return f"{self._journal.fault}. Until then nothing new is granted, and what is held stays held"
+        if self._loss is not None and now < self._loss.over_at:
+            return (
+                f"{self._loss.reason}. Whoever holds what was granted before has time to notice: nothing is granted"
+                f" for another {ceil(self._loss.over_at - now)} s"
+            )
+        self._loss = None
+        return ""
+
+    def note(self) -> None:
+        """Take note of what the last event has changed."""
+        self._journal.append(map(packed, self._manager.changes()))
+
+    def write(self) -> bool:
+        """Write what was noted, and return whether that was possible: if not, nobody may be told of it yet."""
+        is_written = self._journal.write()
+        self.times_written += is_written
+        fault = self._journal.fault
+        if fault != self._told_fault:
+            self._told_fault = fault
+            if fault is None:
+                log.info("the journal can be written again")
+            else:
+                log.error("%s. Nobody is granted anything new until then, and what is held stays held", fault)
+        return is_written
+
+    def tidy(self) -> bool:
+        """Do a little of what keeps the journal short, and return whether there is more of it to do."""
+        journal = self._journal
+        if journal.is_compacting:
+            journal.step()
+        elif journal.compaction_is_due:
+            journal.start_compaction(self._snapshot(), epoch=self._manager.epoch)
+        if journal.compaction_fault != self._told_compaction_fault:
+            self._told_compaction_fault = journal.compaction_fault
+            if journal.compaction_fault is not None:
+                log.warning("%s. It grows until that works", journal.compaction_fault)
+        return journal.is_compacting
+
+    def _snapshot(self) -> Iterator[Packed]:
+        yield from map(packed, self._manager.snapshot())
+        if self._loss is not None:
+            yield packed(self._loss)
