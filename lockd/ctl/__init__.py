@@ -1,0 +1,1 @@
+"""``lockctl``: locks for shell scripts, and the questions that administrators ask."""

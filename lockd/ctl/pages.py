@@ -1,0 +1,165 @@
+"""How answers are shown to people."""
+
+from __future__ import annotations
+
+from lockd_client._modes import word_of
+from lockd_client._words import count, duration, quoted
+
+from .output import Column
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from .output import Output
+
+    _Facts = Mapping[str, Any]
+
+
+def show_names(rows: Sequence[_Facts], output: Output) -> None:
+    """Show the answer to ``lockctl list``."""
+    if rows:
+        output.table(_NAMES, rows)
+    else:
+        output.line("nobody holds or waits for any such name")
+
+
+def show_name(facts: _Facts, output: Output) -> None:
+    """Show the answer to ``lockctl show``."""
+    holders, waiters = facts["holders_total"], facts["waiters_total"]
+    if not holders and not waiters:
+        output.line(f"{quoted(facts['name'])}: nobody holds it or waits for it")
+        return
+    taken = f"{_permits(facts)} taken, " if facts["limit"] else ""
+    output.line(f"{quoted(facts['name'])}: {taken}{count(holders, 'holder')}, {count(waiters, 'waiter')}")
+    for described, total, columns in (("holders", holders, _HOLDERS), ("waiters", waiters, _WAITERS)):
+        if total:
+            output.line("")
+            output.table(columns, [{**row, "limit": facts["limit"]} for row in facts[described]])
+        if more := total - len(facts[described]):
+            output.line(f"and {more} more")
+
+
+def show_sessions(rows: Sequence[_Facts], output: Output) -> None:
+    """Show the answer to ``lockctl sessions``."""
+    if rows:
+        output.table(_SESSIONS, rows)
+    else:
+        output.line("no process has a session")
+
+
+def show_status(facts: _Facts, output: Output) -> None:
+    """Show the answer to ``lockctl status``."""
+    output.line(
+        f"lockd {facts['release']} (pid {facts['pid']}, protocol {facts['version']}, epoch {facts['epoch']}), "
+        f"up for {duration(facts['uptime_seconds'])}"
+    )
+    output.line(
+        f"now: {count(facts['sessions'], 'session')} ({facts['detached']} detached), {count(facts['names'], 'name')}, "
+        f"{count(facts['grants'], 'grant')}, {count(facts['waiters'], 'waiter')}, "
+        f"{count(facts['abandoned'], 'abandoned name')}"
+    )
+    output.line(
+        f"since the start: {count(facts['granted_total'], 'grant')}, {count(facts['timeouts_total'], 'time-out')}, "
+        f"{count(facts['cancels_total'], 'cancel')}, {count(facts['leases_taken_total'], 'lease')} taken, "
+        f"{count(facts['deaths_total'], 'death')} of a process"
+    )
+    output.line(
+        f"deadlocks since the start: {facts['deadlocks_total']} refused, "
+        f"{facts['reorders_total']} resolved by another order of the waiters"
+    )
+    # A daemon of an earlier version says nothing of it.
+    if facts.get("trouble"):
+        output.line(f"DEGRADED: {facts['trouble']}")
+
+
+def _mode(facts: _Facts) -> str:
+    """Say in what way a name is held or wanted: the mode of a lock, the permits of a semaphore."""
+    if facts["limit"]:
+        return _permits(facts)
+    return word_of(facts["mode"]) or "-"
+
+
+def _wanted_mode(facts: _Facts) -> str:
+    wanted = _mode(facts)
+    return f"{wanted}, from {word_of(facts['converts_from'])}" if facts["converts_from"] else wanted
+
+
+def _permits(facts: _Facts) -> str:
+    return f"{facts['permits']} of {count(facts['limit'], 'permit')}"
+
+
+def _held_by(facts: _Facts) -> str:
+    holder = facts["holder"]
+    if holder is None:
+        return "-"
+    others = facts["holders_total"] - 1
+    label = f" {quoted(holder['label'])}" if holder["label"] else ""
+    return f"{holder['pid']} {_program(holder)}{label}" + (f" and {count(others, 'other')}" if others else "")
+
+
+def _program(facts: _Facts) -> str:
+    program: str = facts["program"] or "?"
+    return program if facts["attached"] else f"{program} (detached)"
+
+
+def _user(facts: _Facts) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(facts["uid"]).pw_name
+    except KeyError:
+        return str(facts["uid"])
+
+
+def _held_for(row: _Facts) -> str:
+    return duration(row["holder"]["held_seconds"]) if row["holder"] else "-"
+
+
+def _longest_wait(row: _Facts) -> str:
+    return duration(row["longest_wait_seconds"]) if row["waiters_total"] else "-"
+
+
+def _gives_up(facts: _Facts) -> str:
+    left = facts["deadline_seconds"]
+    return "never" if left is None else f"in {duration(left)}"
+
+
+_PROCESS = (
+    Column("PID", lambda row: row["pid"], align="right"),
+    Column("USER", _user),
+    Column("PROGRAM", _program, gives_way=True),
+)
+_MODE = Column("MODE", _mode)
+_LABEL = Column("LABEL", lambda row: row["label"] or "-", gives_way=True)
+
+_NAMES = (
+    Column("NAME", lambda row: row["name"], gives_way=True),
+    _MODE,
+    Column("HELD BY", _held_by, gives_way=True),
+    Column("FOR", _held_for, align="right"),
+    Column("WAITERS", lambda row: row["waiters_total"], align="right"),
+    Column("LONGEST", _longest_wait, align="right"),
+)
+_HOLDERS = (
+    *_PROCESS,
+    _MODE,
+    Column("HELD FOR", lambda row: duration(row["held_seconds"]), align="right"),
+    _LABEL,
+)
+_WAITERS = (
+    Column("PLACE", lambda row: row["position"], align="right"),
+    *_PROCESS,
+    Column("MODE", _wanted_mode),
+    Column("WAITED", lambda row: duration(row["waited_seconds"]), align="right"),
+    Column("GIVES UP", _gives_up),
+    _LABEL,
+)
+_SESSIONS = (
+    Column("SESSION", lambda row: row["session"], align="right"),
+    *_PROCESS,
+    Column("GRANTS", lambda row: row["grants"], align="right"),
+    Column("WAITING", lambda row: row["waiting"], align="right"),
+    Column("OPEN FOR", lambda row: duration(row["age_seconds"]), align="right"),
+)
