@@ -1,0 +1,166 @@
+"""The admin client against a peer that gives the answers that the test gives it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lockd_client import AccessDenied, AdminClient, BadRequest, DaemonUnavailable, LockError, ProtocolError
+from lockd_client import _admin as admin_module
+from lockd_wire import messages as m
+from lockd_wire.codec import TO_ADMIN, encode
+from lockd_wire.framing import FrameDecoder
+from lockd_wire.limits import FRAME_BYTES_MAX
+
+WELCOME = m.AdminWelcome(1, 1, "0.1.0")
+
+Answer = m.AdminReply | bytes
+
+
+class Peer:
+    """Answers each question with the next of its answers, and hangs up when there is none left."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.answers: list[Answer] = [WELCOME]
+        self.heard: list[m.AdminRequest] = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        decoder = FrameDecoder(FRAME_BYTES_MAX)
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return
+        with connection:
+            while data := connection.recv(65_536):
+                decoder.receive_data(data)
+                while (body := decoder.peek()) is not None:
+                    decoder.advance()
+                    self.heard.append(TO_ADMIN.decode(body))
+                    if not self.answers:
+                        return
+                    answer = self.answers.pop(0)
+                    connection.sendall(answer if isinstance(answer, bytes) else encode(answer))
+
+    def stop(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+
+@pytest.fixture
+def peer(runtime_dir: Path) -> Iterator[Peer]:
+    running = Peer(runtime_dir / "admin.sock")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def admin(peer: Peer) -> Iterator[AdminClient]:
+    with AdminClient(peer.path) as connected:
+        yield connected
+
+
+def test_status(peer: Peer, admin: AdminClient) -> None:
+    peer.answers.append(m.Report(2, {"sessions": 5}))
+    assert admin.status() == {"sessions": 5}
+    assert peer.heard == [m.AdminHello(1, "lockd-admin", 1), m.Status(2)]
+
+
+def test_pages(peer: Peer, admin: AdminClient) -> None:
+    peer.answers += [
+        m.Rows(2, ({"name": "a1"}, {"name": "a2"}), 17),
+        m.Rows(3, (), 23),
+        m.Rows(4, ({"name": "a3"},), None),
+    ]
+    assert [row["name"] for row in admin.names("a")] == ["a1", "a2", "a3"]
+    assert peer.heard[1:] == [m.List(2, "a", 0), m.List(3, "a", 17), m.List(4, "a", 23)]
+
+
+def test_sessions(peer: Peer, admin: AdminClient) -> None:
+    peer.answers.append(m.Rows(2, ({"session": 9},), None))
+    assert list(admin.sessions()) == [{"session": 9}]
+    assert peer.heard[1:] == [m.Sessions(2, 0)]
+
+
+def test_show(peer: Peer, admin: AdminClient) -> None:
+    peer.answers.append(m.Report(2, {"name": "a", "holders": ()}))
+    assert admin.show("a") == {"name": "a", "holders": ()}
+    with pytest.raises(BadRequest, match='the name "a\\\\nb" has a control character'):
+        admin.show("a\nb")
+
+
+def test_where_it_looks(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKD_SOCKET", str(peer.path.with_name("lockd.sock")))
+    AdminClient().close()
+    assert peer.heard == [m.AdminHello(1, "lockd-admin", 1)]
+
+
+def test_no_daemon(runtime_dir: Path) -> None:
+    with pytest.raises(DaemonUnavailable, match="set LOCKD_ADMIN_SOCKET to the socket of the one that runs"):
+        AdminClient(runtime_dir / "admin.sock")
+
+
+FAILURES: list[tuple[list[Answer], type[LockError], str]] = [
+    ([m.AdminFailed(0, "access_denied", "not for you")], AccessDenied, "the daemon refused: not for you"),
+    ([m.AdminFailed(1, "version", "only 2")], ProtocolError, "the daemon refused: only 2"),
+    ([], DaemonUnavailable, "has hung up without an answer"),
+    ([b"HTTP/1.1 400 Bad Request\r\n\r\n"], ProtocolError, "is not lockd's admin socket: a frame announces"),
+    ([m.Report(1, {})], ProtocolError, "is not lockd's admin socket: a Report is no answer to this question"),
+    ([m.AdminWelcome(7, 1, "")], ProtocolError, "a AdminWelcome is no answer to this question"),
+]
+
+
+@pytest.mark.parametrize(("answers", "error", "sentence"), FAILURES)
+def test_failures(peer: Peer, answers: list[Answer], error: type[LockError], sentence: str) -> None:
+    peer.answers = answers
+    with pytest.raises(error, match=sentence):
+        AdminClient(peer.path)
+
+
+def test_a_daemon_that_does_not_answer(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin_module, "ANSWER_SECONDS", 0.05)
+    peer.answers = [b"\0"]
+    with pytest.raises(DaemonUnavailable, match=r"has not answered for 0\.05 s"):
+        AdminClient(peer.path)
+
+
+def test_any_failure_ends_the_conversation(peer: Peer, admin: AdminClient) -> None:
+    peer.answers.append(m.AdminFailed(2, "unavailable", "not now"))
+    with pytest.raises(DaemonUnavailable, match="the daemon refused: not now"):
+        admin.status()
+    with pytest.raises(DaemonUnavailable, match="this conversation with lockd has ended"):
+        admin.status()
+
+
+def close_descriptor(admin: AdminClient, tmp_path: Path) -> None:
+    own = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    os.dup2(own, admin._transport.number)
+    os.close(own)
+
+
+def fork(admin: AdminClient, tmp_path: Path) -> None:
+    admin.after_fork_in_child()
+
+
+@pytest.mark.parametrize("mishap", [close_descriptor, fork])
+def test_the_connection_is_gone(
+    admin: AdminClient, tmp_path: Path, mishap: Callable[[AdminClient, Path], None]
+) -> None:
+    number = admin._transport.number
+    mishap(admin, tmp_path)
+    with pytest.raises(DaemonUnavailable):
+        admin.status()
+    if mishap is close_descriptor:
+        assert (tmp_path / "file").read_bytes() == b""
+        os.close(number)

@@ -1,0 +1,223 @@
+"""docs/protocol.md, section 6, with bytes alone: no library of ours on this side."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lockd import __version__
+from support.daemon import Daemon
+from support.permissions import SOMEBODY, effective_uid, needs_root
+from support.raw import (
+    ACQUIRE,
+    ADMIN_FAILED,
+    ADMIN_HELLO,
+    ADMIN_WELCOME,
+    CONVERT,
+    FOREVER,
+    HELLO,
+    LIST,
+    QUERY,
+    REPORT,
+    ROWS,
+    SESSIONS,
+    SHOW,
+    STATUS,
+    Raw,
+    code_of,
+)
+
+from .conftest import Connect
+
+
+@pytest.fixture
+def admin(daemon: Daemon, closing: ExitStack) -> Raw:
+    return closing.enter_context(Raw.administrator(daemon.admin_socket))
+
+
+def test_admin_hello(daemon: Daemon, closing: ExitStack) -> None:
+    peer = closing.enter_context(Raw(daemon.admin_socket))
+    assert peer.ask(ADMIN_HELLO, 3, "lockd-admin", 1) == [ADMIN_WELCOME, 3, 1, __version__]
+
+
+@pytest.mark.parametrize(
+    ("first", "id", "code"),
+    [
+        ((ADMIN_HELLO, 3, "lockd", 1), 0, "protocol"),
+        ((ADMIN_HELLO, 3, "lockd-admin", 2), 3, "version"),
+        ((STATUS, 3), 0, "protocol"),
+        ((HELLO, 0, "lockd", 1, "", []), 0, "protocol"),
+        ((QUERY, 1, "db"), 0, "protocol"),
+    ],
+)
+def test_an_admin_hello_that_is_refused(
+    daemon: Daemon, closing: ExitStack, first: tuple[object, ...], id: int, code: str
+) -> None:
+    peer = closing.enter_context(Raw(daemon.admin_socket))
+    kind, told, why, sentence = peer.ask(*first)
+    assert (kind, told, why) == (ADMIN_FAILED, id, code)
+    assert sentence
+    assert peer.is_ended()
+
+
+@pytest.mark.parametrize(
+    "question", [(ADMIN_HELLO, 1, "lockd-admin", 1), (STATUS, 1), (LIST, 1, "", 0), (SHOW, 1, "db"), (SESSIONS, 1, 0)]
+)
+def test_a_question_of_administrators_is_unknown_to_the_client_socket(
+    connect: Connect, question: tuple[object, ...]
+) -> None:
+    peer = connect()
+    assert code_of(peer.ask(*question)) == "protocol"
+    assert peer.is_ended()
+
+
+@needs_root
+def test_others_are_turned_away(runtime_dir: Path, closing: ExitStack) -> None:
+    runtime_dir.chmod(0o711)
+    with Daemon(runtime_dir) as daemon:
+        assert Path(daemon.admin_socket).stat().st_mode & 0o777 == 0o600
+        with effective_uid(SOMEBODY), pytest.raises(PermissionError):
+            Raw(daemon.admin_socket)
+        # Whatever the permissions: the daemon looks for itself.
+        Path(daemon.admin_socket).chmod(0o666)
+        with effective_uid(SOMEBODY):
+            peer = closing.enter_context(Raw(daemon.admin_socket))
+        kind, id, code, sentence = peer.receive()
+        assert (kind, id, code) == (ADMIN_FAILED, 0, "access_denied")
+        assert str(SOMEBODY) in sentence
+        assert peer.is_ended()
+
+
+def test_status(daemon: Daemon, connect: Connect, admin: Raw, name: str) -> None:
+    before = admin.ask(STATUS, 1)[2]
+    holder, waiter = connect(), connect()
+    token = holder.acquire(1, name)
+    waiter.send(ACQUIRE, 1, 1, [[name, "X"]], FOREVER, [])
+    waiter.pong(2)
+    kind, id, facts = admin.ask(STATUS, 2)
+    assert (kind, id) == (REPORT, 2)
+    assert list(facts) == [
+        *("release", "version", "pid", "epoch", "uptime_seconds", "supervised", "trouble"),
+        *("sessions", "detached", "names", "grants", "waiters"),
+        *("abandoned", "granted_total", "timeouts_total", "cancels_total", "deadlocks_total", "reorders_total"),
+        *("leases_taken_total", "deaths_total"),
+    ]
+    assert (facts["release"], facts["version"], facts["pid"]) == (__version__, 1, daemon.pid)
+    assert facts["epoch"] == token >> 32
+    rise = {"sessions": 2, "names": 1, "grants": 1, "waiters": 1, "granted_total": 1, "detached": 0}
+    assert {key: facts[key] - before[key] for key in rise} == rise
+    assert facts["uptime_seconds"] > before["uptime_seconds"] > 0
+
+
+def test_list(connect: Connect, admin: Raw, name: str) -> None:
+    holder, waiter = connect("holder"), connect()
+    token = holder.acquire(1, name)
+    waiter.send(ACQUIRE, 1, 1, [[name, "S"]], FOREVER, [])
+    waiter.pong(2)
+    kind, id, [row], cursor = admin.ask(LIST, 1, name, 0)
+    assert (kind, id, cursor) == (ROWS, 1, None)
+    assert row.pop("longest_wait_seconds") >= 0
+    assert row["holder"].pop("held_seconds") >= 0
+    assert row == {
+        **{"name": name, "mode": "X", "permits": 0, "limit": 0, "holders_total": 1, "waiters_total": 1},
+        "holder": {
+            **{"pid": os.getpid(), "uid": os.getuid(), "program": "holder", "label": "", "mode": "X"},
+            **{"permits": 0, "token": token, "attached": True},
+        },
+    }
+
+
+def test_pages(connect: Connect, admin: Raw, name: str) -> None:
+    holder = connect()
+    names = [f"{name} {number:02}" for number in range(20)]
+    for request, each in enumerate(names, start=1):
+        holder.acquire(request, each)
+    kind, _, first, cursor = admin.ask(LIST, 1, name, 0)
+    assert (kind, len(first)) == (ROWS, 8)
+    _, _, second, cursor = admin.ask(LIST, 2, name, cursor)
+    assert [row["name"] for row in first + second] == names[:16]
+    _, _, third, end = admin.ask(LIST, 3, name, cursor)
+    assert ([row["name"] for row in third], end) == (names[16:], None)
+    # A request with cursor 0 starts anew.
+    assert admin.ask(LIST, 4, name, 0)[2] == [
+        {**row, "holder": {**row["holder"], "held_seconds": pytest.approx(row["holder"]["held_seconds"], abs=60)}}
+        for row in first
+    ]
+
+
+def test_show(connect: Connect, admin: Raw, name: str) -> None:
+    nothing = {"holders": [], "holders_total": 0, "waiters": [], "waiters_total": 0}
+    nobody = {"name": name, "permits": 0, "limit": 0, **nothing}
+    assert admin.ask(SHOW, 1, name) == [REPORT, 1, nobody]
+    holder, waiter = connect("holder"), connect("waiter")
+    token = holder.acquire(1, name)
+    waiter.send(ACQUIRE, 1, 1, [[name, "S"]], 3600, [["label", "report"]])
+    waiter.send(ACQUIRE, 2, 2, [[name, "X"]], FOREVER, [])
+    waiter.pong(3)
+    facts = admin.ask(SHOW, 2, name)[2]
+    assert (facts["holders_total"], facts["waiters_total"], facts["holders"][0]["token"]) == (1, 2, token)
+    one, two = facts["waiters"]
+    assert one.pop("waited_seconds") >= two.pop("waited_seconds") >= 0
+    assert 0 < one.pop("deadline_seconds") <= 3600
+    who = {"pid": os.getpid(), "uid": os.getuid(), "program": "waiter", "attached": True}
+    who |= {"permits": 0, "converts_from": ""}
+    assert one == {**who, "label": "report", "mode": "S", "position": 1}
+    assert two == {**who, "label": "", "mode": "X", "position": 2, "deadline_seconds": None}
+
+
+def test_a_semaphore(connect: Connect, admin: Raw, name: str) -> None:
+    holder, waiter = connect(), connect()
+    holder.take(1, [name, 2, 5])
+    holder.take(2, [name, 1, 5])
+    waiter.queue_up(1, [name, 4, 5])
+    [row] = admin.ask(LIST, 1, name, 0)[2]
+    facts = admin.ask(SHOW, 2, name)[2]
+    for table in (row, facts):
+        assert (table["permits"], table["limit"]) == (3, 5)
+    assert (row["mode"], row["holder"]["mode"], row["holder"]["permits"]) == ("", "", 2)
+    assert [entry["permits"] for entry in (*facts["holders"], *facts["waiters"])] == [2, 1, 4]
+
+
+def test_a_conversion_that_waits(connect: Connect, admin: Raw, name: str) -> None:
+    one, other, third = connect("one"), connect("other"), connect("third")
+    token = one.take(1, [name, "S"])
+    other.take(1, [name, "S"])
+    third.queue_up(1, [name, "IX"])
+    one.send(CONVERT, 2, token, "X", FOREVER, [])
+    one.pong(3)
+    waiters = admin.ask(SHOW, 1, name)[2]["waiters"]
+    assert [(row["program"], row["mode"], row["converts_from"], row["position"]) for row in waiters] == [
+        ("one", "X", "S", 1),
+        ("third", "IX", "", 2),
+    ]
+
+
+def test_show_of_a_name_that_cannot_be(admin: Raw) -> None:
+    kind, id, code, sentence = admin.ask(SHOW, 1, "\x1b[31m")
+    assert (kind, id, code) == (ADMIN_FAILED, 1, "bad_request")
+    assert sentence.isprintable()
+    assert admin.ask(STATUS, 2)[0] == REPORT
+
+
+def test_sessions(connect: Connect, admin: Raw, name: str) -> None:
+    holder, waiter = connect(name[:30] + " one"), connect(name[:30] + " two")
+    holder.acquire(1, name)
+    waiter.send(ACQUIRE, 1, 1, [[name, "X"]], FOREVER, [])
+    waiter.pong(2)
+    rows: list[dict[str, Any]] = []
+    cursor: int | None = 0
+    while cursor is not None:
+        kind, _, page, cursor = admin.ask(SESSIONS, 1, cursor)
+        assert (kind, len(page) <= 8) == (ROWS, True)
+        rows += page
+    one, two = (row for row in rows if row["program"].startswith(name[:30]))
+    # Each is as old as it was when its own page was made, so the ages of two pages cannot be compared.
+    assert min(one.pop("age_seconds"), two.pop("age_seconds")) >= 0
+    assert one.pop("session") < two.pop("session")
+    who = {"pid": os.getpid(), "uid": os.getuid(), "gid": os.getgid(), "attached": True}
+    assert one == {**who, "program": f"{name[:30]} one", "grants": 1, "waiting": 0}
+    assert two == {**who, "program": f"{name[:30]} two", "grants": 0, "waiting": 1}
