@@ -15,6 +15,7 @@ from .abandoned import Abandoned
 from .bounds import COUNTER_BITS, LOSSES_MAX, PLACE_STEP, STEPS_NAMED_MAX, Quotas
 from .deadlines import Deadlines
 from .deadlock import Edge
+from .happenings import OF_LOSS, Happening, of_failure
 from .modes import Mode
 from .names import Names
 from .state import Account, Owner, Request, Session
@@ -49,6 +50,8 @@ class Book:
         self.to_judge: list[Request] = []
         self.now = 0.0
         self.actions: list[a.Action] = []
+        #: What has become of requests by the last event (O1).
+        self.happened: list[tuple[Happening, Request]] = []
         #: What the last event has changed, for `records`.
         self.changed_sessions: dict[Session, None] = {}
         self.changed_requests: dict[Request, None] = {}
@@ -57,6 +60,7 @@ class Book:
         """Begin with an event: nothing has happened and nothing has changed by it yet."""
         self.now = now
         self.actions = []
+        self.happened = []
         self.forget_changes()
 
     def forget_changes(self) -> None:
@@ -76,6 +80,7 @@ class Book:
         reports: tuple[a.Abandonment, ...] = ()
         if self.abandoned:
             reports = tuple(abandonment(record, self.now) for record in self.abandoned.told_to(request))
+        self.happened.append((Happening.GRANTED, request))
         self.actions.append(a.Granted(request.session.id, request.id, request.token, reports))
 
     def take_over(self, grant: Request) -> None:
@@ -125,9 +130,9 @@ class Book:
         grant.id = request_id
         session.grants[request_id] = grant
 
-    def drop(self, grant: Request) -> list[e.Item]:
-        """Take a grant from its holder. Returns what is no longer in the way: for that the queues have to be looked
-        through afterwards (R4)."""
+    def drop(self, grant: Request, how: Happening) -> list[e.Item]:
+        """Take a grant from its holder, which is ``how`` it ends. Returns what is no longer in the way: for that the
+        queues have to be looked through afterwards (R4)."""
         left = [*grant.items]
         if grant.pending is not None:
             conversion = grant.pending
@@ -138,13 +143,14 @@ class Book:
         self.names.drop(grant)
         del self.grants[grant.token]
         self.changed_requests[grant] = None
+        self.happened.append((how, grant))
         self._let_go(grant)
         return left
 
     def take_away(self, grant: Request, reason: a.LossReason) -> list[e.Item]:
         """Drop a grant against its holder's will, and tell it. Returns what `drop` does."""
         self.abandoned.remember(grant, self.now)
-        left = self.drop(grant)
+        left = self.drop(grant, OF_LOSS[reason])
         self._note_loss(grant.session, grant.token, reason)
         return left
 
@@ -161,6 +167,7 @@ class Book:
         self.changed_requests[grant] = None
         if grant.owner.waiting:
             self.to_judge.append(grant)
+        self.happened.append((Happening.CONVERTED, grant))
         self.actions.append(a.Granted(grant.session.id, conversion.id, grant.token))
 
     def hand_to(self, heir: Request, grant: Request) -> None:
@@ -181,6 +188,7 @@ class Book:
         grant.is_yield_requested = False
         grant.owner, grant.id = owner, request_id
         self.take_over(grant)
+        self.happened.append((Happening.HANDED_OVER, grant))
         # It may have been its own before.
         if grant.session.losses.pop(grant.token, None) is not None:
             self.changed_sessions[grant.session] = None
@@ -286,12 +294,14 @@ class Book:
         """Answer a request that did not get through, and stands in no line."""
         self._note_told(request)
         self.failed_total[reason] += 1
+        self.happened.append((of_failure(reason), request))
         self.actions.append(a.Failed(request.session.id, request.id, reason, facts, detail))
 
     def fail_deadlocked(self, request: Request, circle: list[Edge]) -> None:
         """Answer a request that would have waited for ever, and stands in no line."""
         self._note_told(request)
         self.failed_total[a.Reason.DEADLOCK] += 1
+        self.happened.append((Happening.DEADLOCKED, request))
         steps, total = self._steps(circle), len(circle)
         self.actions.append(a.Failed(request.session.id, request.id, a.Reason.DEADLOCK, cycle=steps, cycle_total=total))
 
@@ -301,6 +311,7 @@ class Book:
             return
         self.reorders_total += 1
         self.changed_requests.update(dict.fromkeys(moved))
+        self.happened.extend((Happening.REORDERED, request) for request in moved)
         steps = self._steps(circle)
         self.actions.extend(a.Reordered(request.session.id, request.id, steps) for request in moved)
 

@@ -11,6 +11,7 @@ from . import events as e
 from .book import Book
 from .bounds import COUNTER_BITS, DEFAULT_QUOTAS, Quotas
 from .deadlines import Deadlines
+from .happenings import Happening
 from .records import Record, changes, snapshot
 from .resources import Resource
 from .restoration import Restoration
@@ -108,6 +109,12 @@ class LockManager:
     def changes(self) -> list[Record]:
         """Return what the last event has changed, as records. Not the changes of the session's connection (J2)."""
         return changes(self._book)
+
+    @property
+    def happened(self) -> list[tuple[Happening, Request]]:
+        """What has become of requests by the last event, in order (O1). The requests are as they are now, and change
+        with the next event: whoever wants to know something later notes it."""
+        return self._book.happened
 
     def snapshot(self) -> Iterator[Record]:
         """Return records of everything there is.

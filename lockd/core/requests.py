@@ -16,6 +16,7 @@ from .book import Book
 from .bounds import OWNER_WAITS_MAX, used_up
 from .deadlock import judge, judge_owner_of
 from .faults import fault_of_acquire, fault_of_conversion, fault_of_hand_over, fault_of_tree
+from .happenings import Happening
 from .modes import Mode, covers
 from .state import Request, Session
 from .trees import with_ancestors
@@ -79,7 +80,7 @@ def release(book: Book, session: Session, event: e.Release) -> None:
             book.leave(grant, grant.id)
         else:
             book.abandoned.settle(grant)
-            book.look_through(book.drop(grant))
+            book.look_through(book.drop(grant, Happening.RELEASED))
     if event.confirm:
         book.actions.append(a.Done(session.id, event.id))
 
@@ -97,7 +98,7 @@ def cancel(book: Book, session: Session, event: e.Cancel) -> None:
     if grant.entries:
         book.leave(grant, event.request)
     else:
-        book.look_through(book.drop(grant))
+        book.look_through(book.drop(grant, Happening.CANCELLED))
 
 
 def hand_over(book: Book, session: Session, event: e.HandOver) -> None:
@@ -195,6 +196,7 @@ def _wait(book: Book, request: Request) -> None:
     book.note_reordering(circle, moved)
     book.look_through([item for waiter in moved for item in waiter.items])
     if request.id in request.session.waiting:
+        book.happened.append((Happening.QUEUED, request))
         book.tell_those_before(request)
         if request.terms.wants_wait_notice:
             book.actions.append(a.Waiting(request.session.id, request.id, book.facts_of_waiter(request)))

@@ -9,6 +9,7 @@ from . import actions as a
 from . import events as e
 from .book import Book
 from .bounds import used_up
+from .happenings import Happening
 from .state import Account, Session
 
 
@@ -58,12 +59,13 @@ def end(book: Book, session: Session, reason: a.EndReason) -> None:
     for request in requests:
         if not request.token:
             book.dequeue(request)
-            continue
-        if reason is a.EndReason.BYE or request.terms.exit_releases:
+            book.happened.append((Happening.LEFT, request))
+        elif reason is a.EndReason.BYE or request.terms.exit_releases:
             book.abandoned.settle(request)
+            book.drop(request, Happening.RELEASED)
         else:
             book.abandoned.remember(request, book.now)
-        book.drop(request)
+            book.drop(request, Happening.ABANDONED)
     session.account.sessions -= 1
     if session.account.is_empty:
         del book.accounts[session.peer.uid]

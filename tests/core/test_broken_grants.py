@@ -11,6 +11,7 @@ from lockd.core.abandoned import Abandoned, Record
 from lockd.core.actions import Action, EndReason, LossReason, Lost
 from lockd.core.book import Book
 from lockd.core.events import Adopt, Event, HandOver, Item, Release
+from lockd.core.happenings import Happening
 from lockd.core.manager import LockManager
 from lockd.core.names import Names
 from lockd.core.state import Owner, Request, Session
@@ -92,8 +93,8 @@ def a_ticket_that_works_twice(patch: pytest.MonkeyPatch) -> None:
 def a_ticket_that_outlives_its_grant(patch: pytest.MonkeyPatch) -> None:
     """H2."""
 
-    def drop(self: Book, grant: Request) -> list[Item]:
-        left = original(self, grant)
+    def drop(self: Book, grant: Request, how: Happening) -> list[Item]:
+        left = original(self, grant, how)
         if grant.ticket:
             self.tickets[grant.ticket] = grant
         return left
@@ -149,7 +150,7 @@ def a_new_token_for_the_heir(patch: pytest.MonkeyPatch) -> None:
 
     def hand_to(self: Book, heir: Request, grant: Request) -> None:
         maker = grant.session
-        self.drop(grant)
+        self.drop(grant, Happening.HANDED_OVER)
         if maker is not heir.session:
             self.actions.append(Lost(maker.id, grant.token, LossReason.HANDED_OVER))
         self.grant(heir)

@@ -12,6 +12,7 @@ from lockd.core.actions import NameFacts, Reason
 from lockd.core.book import Book
 from lockd.core.deadlock import Edge
 from lockd.core.events import Convert, Item
+from lockd.core.happenings import Happening
 from lockd.core.modes import Mode
 from lockd.core.names import Names
 from lockd.core.resources import Resource
@@ -139,7 +140,7 @@ def a_failed_conversion_that_takes_the_grant_along(patch: pytest.MonkeyPatch) ->
     def fail(self: Book, request: Request, reason: Reason, facts: NameFacts | None = None, detail: str = "") -> None:
         original(self, request, reason, facts, detail)
         if request.converts is not None and reason is Reason.TIMEOUT:
-            self.look_through(self.drop(request.converts))
+            self.look_through(self.drop(request.converts, Happening.RELEASED))
 
     original = Book.fail
     patch.setattr(Book, "fail", fail)

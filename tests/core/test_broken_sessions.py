@@ -10,6 +10,7 @@ from lockd.core.actions import Action, EndReason
 from lockd.core.book import Book
 from lockd.core.deadlines import Deadlines
 from lockd.core.events import Acquire, Cancel, Disconnected, Event, Tick
+from lockd.core.happenings import Happening
 from lockd.core.manager import LockManager
 from lockd.core.names import Names
 from lockd.core.state import Account, Owner, Request, Session
@@ -90,7 +91,7 @@ def an_end_in_many_steps(patch: pytest.MonkeyPatch) -> None:
 
     def end(book: Book, session: Session, reason: EndReason) -> None:
         for grant in list(session.grants.values()):
-            book.look_through(book.drop(grant))
+            book.look_through(book.drop(grant, Happening.ABANDONED))
         original(book, session, reason)
 
     original = sessions.end
