@@ -9,11 +9,13 @@ import os
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from lockd.core import actions as a
 from lockd.core import events as e
+from lockd.core.happenings import Happening
 from lockd.core.manager import LockManager
+from lockd.core.state import Request
 from lockd_wire import messages as m
 from lockd_wire.errors import ErrorCode
 
@@ -30,6 +32,10 @@ _WANTS_MORE: Final = (m.Acquire, m.Adopt, m.Convert, m.HandOver, m.Inherit)
 
 #: How long a process that cannot be looked for may take to come back after the start of the daemon.
 _UNSEEN_SECONDS: Final = 15.0
+
+
+#: Looks on.
+Onlooker: TypeAlias = Callable[[list[tuple[Happening, Request]], float], None]
 
 
 class Client:
@@ -54,6 +60,9 @@ class Driver:
     def __init__(self, manager: LockManager, reactor: Reactor, keeper: Keeper) -> None:
         self.manager = manager
         self.connections = Connections()
+        #: Each is told, right after an event, what has become of requests by it (O1), and when. What is told is as it
+        #: is at that moment only, and not yet in the journal.
+        self.onlookers: list[Onlooker] = []
         self._reactor = reactor
         self._keeper = keeper
         self._clients: dict[int, Client] = {}
@@ -185,8 +194,12 @@ class Driver:
         return self._reactor.clock() + RETRY_SECONDS
 
     def _handle(self, event: e.Event) -> list[a.Action]:
-        actions = self.manager.handle(event, self._reactor.clock())
+        now = self._reactor.clock()
+        actions = self.manager.handle(event, now)
         self._keeper.note()
+        if happened := self.manager.happened:
+            for onlooker in self.onlookers:
+                onlooker(happened, now)
         return actions
 
     def _turn_away(self, client: Client, message: m.ClientMessage) -> bool:

@@ -18,7 +18,7 @@ from lockd.core.manager import LockManager
 from lockd_wire.endpoints import ADMIN_SOCKET, CLIENT_SOCKET
 
 from . import __version__, peers
-from .admin import AdminConnection
+from .admin.connection import AdminConnection
 from .clients import ClientConnection, Lobby
 from .config import Config
 from .connection import Patience

@@ -1,4 +1,4 @@
-"""lockd/admin.py: what administrators are told, and that nobody else gets near it."""
+"""lockd/admin/: what administrators are told, and that nobody else gets near it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""lockd/admin.py: nobody but administrators gets near it, and nothing but their questions."""
+"""lockd/admin/: nobody but administrators gets near it, and nothing but their questions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import msgpack
 import pytest
 from trio.testing import MockClock
 
-from lockd import admin
+from lockd.admin import connection as admin
+from lockd.admin.answers import ANSWERS
 from lockd_wire import limits
 from lockd_wire import messages as m
 from lockd_wire.codec import TO_ADMIN, TO_DAEMON, encode
@@ -102,7 +103,7 @@ async def test_what_administrators_say_is_unknown_on_the_client_socket(
 def test_the_tables_of_the_two_sockets_have_nothing_in_common() -> None:
     """What one can be made to decode, the other has no handler for."""
     assert TO_DAEMON.message_types == {type(message) for message in CLIENT_MESSAGES}
-    assert TO_ADMIN.message_types == {type(message) for message in ADMIN_MESSAGES} == set(admin._ANSWERS)
+    assert TO_ADMIN.message_types == {type(message) for message in ADMIN_MESSAGES} == {m.AdminHello, *ANSWERS}
 
 
 async def test_no_frame_on_the_client_socket_ever_reaches_an_administrators_handler(
@@ -110,9 +111,7 @@ async def test_no_frame_on_the_client_socket_ever_reaches_an_administrators_hand
 ) -> None:
     """Whatever the frame: every question is asked, whole, with fields too few and too many, and with other numbers."""
     reached = []
-    monkeypatch.setattr(
-        admin, "_ANSWERS", dict.fromkeys(admin._ANSWERS, lambda connection, message: reached.append(message))
-    )
+    monkeypatch.setattr(admin.AdminConnection, "received", lambda connection, message: reached.append(message))
     random = Random(1)
     fields = [0, 1, UINT_MAX, -1, 0.5, "", "db", "lockd-admin", None, True, [], [["db", "X"]], [[]]]
     frames = [msgpack.unpackb(encode(message)[4:]) for message in ADMIN_MESSAGES]

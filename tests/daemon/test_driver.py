@@ -10,9 +10,13 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from lockd import peers
+from lockd import peers, server
 from lockd.core import events as e
 from lockd.core import requests
+from lockd.core.manager import LockManager
+from lockd.driver import Driver
+from lockd.keeper import Keeper
+from lockd.reactor import Reactor
 from lockd_wire import messages as m
 from support.shell import Shell, acquire, hello, kinds, start_shell
 
@@ -214,3 +218,29 @@ async def test_a_bug_of_our_own_ends_the_daemon(
             await trio.sleep_forever()
     for peer in (holder, asking):
         assert (peer.has_heard(), peer.is_ended) == ([], True)
+
+
+async def test_onlookers_are_told_what_becomes_of_requests(
+    runtime_dir: Path, nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, int, float]] = []
+
+    class DriverWithAnOnlooker(Driver):
+        def __init__(self, manager: LockManager, reactor: Reactor, keeper: Keeper) -> None:
+            super().__init__(manager, reactor, keeper)
+            self.onlookers.append(
+                lambda happened, now: told.extend((happening.value, request.id, now) for happening, request in happened)
+            )
+
+    monkeypatch.setattr(server, "Driver", DriverWithAnOnlooker)
+    with ExitStack() as stack:
+        shell = await start_shell(runtime_dir, nursery, stack)
+        peer = await shell.welcomed()
+        [token] = await peer.granted(acquire(1))
+        now = trio.current_time()
+        peer.says(m.Release(2, token, False), acquire(3), acquire(4))
+        await peer.hears()
+        happenings = [(happening, number) for happening, number, _ in told]
+        assert happenings == [("granted", 1), ("released", 1), ("granted", 3), ("deadlocked", 4)]
+        assert {at for _, _, at in told} == {now}
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,1 @@
+"""The admin socket: who may ask, what can be asked, and what is answered."""
