@@ -166,7 +166,7 @@ def test_another_supervisor_will_do(runtime_dir: Path) -> None:
 
 def test_nobody_starts_it_again_after_all(own_daemon: Daemon) -> None:
     with Lockctl(own_daemon) as lockctl:
-        outcome = lockctl(*RESTART, "--yes", "--will-be-restarted", "--timeout", "0.1")
+        outcome = lockctl(*RESTART, "--yes", "--will-be-restarted", "--timeout", "1")
         assert outcome.status == statuses.UNAVAILABLE
         assert "was ended, and nobody has started it again" in outcome.err
         assert not own_daemon.is_running
