@@ -11,7 +11,6 @@ full for it.
 
 from __future__ import annotations
 
-import errno
 import os
 import struct
 import uuid
@@ -20,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
+from .journal import explained
 from .logs import log
 
 #: A page: no sector of a disk and no block of a file system belongs to both slots.
@@ -40,20 +40,6 @@ _VERSION: Final = 1
 # magic, version and CRC in the same places, so that its slots are not taken for damaged ones.
 _RECORD: Final = struct.Struct(">8sIQQ16s")
 _CRC: Final = struct.Struct(">I")
-
-_ANOTHER_DIRECTORY: Final = "name another directory with --state-dir"
-_WAYS_OUT: Final = {
-    errno.ENOSPC: "make room on its file system",
-    errno.EDQUOT: "make room in the quota of the daemon's user",
-    errno.EROFS: f"mount its file system for writing, or {_ANOTHER_DIRECTORY}",
-    errno.EACCES: f"let the daemon's user read and write it, or {_ANOTHER_DIRECTORY}",
-    errno.EPERM: f"let the daemon's user read and write it, or {_ANOTHER_DIRECTORY}",
-    errno.ENOENT: f"make its directory, or {_ANOTHER_DIRECTORY}",
-    errno.EMFILE: "raise the limit of open files (ulimit -n, or LimitNOFILE= in the unit)",
-    errno.ENFILE: "raise the system's limit of open files (fs.file-max)",
-    errno.EFBIG: "raise the limit of the size of files (ulimit -f, or LimitFSIZE= in the unit)",
-    errno.EIO: f"see what the kernel's log says about the disk, or {_ANOTHER_DIRECTORY}",
-}
 
 
 class EpochError(Exception):
@@ -216,8 +202,8 @@ class EpochFile:
         try:
             yield
         except OSError as error:
-            way_out = _WAYS_OUT.get(error.errno or 0, _ANOTHER_DIRECTORY)
-            raise EpochError(f"the epoch file {self.path} cannot be {done}: {error.strerror}: {way_out}") from error
+            why = explained(error, "--state-dir")
+            raise EpochError(f"the epoch file {self.path} cannot be {done}: {why}") from error
 
 
 def boot_id(environ: Mapping[str, str] = os.environ, path: str = BOOT_ID_FILE) -> str:

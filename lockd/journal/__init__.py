@@ -14,6 +14,7 @@ from .dump import DumpError, dump
 from .format import Record
 from .journal import Journal
 from .recovery import JournalError, LaterVersionError, Outcome, Recovered, journal_path, recover, set_aside
+from .ways_out import explained
 
 __all__ = [
     "DumpError",
@@ -24,6 +25,7 @@ __all__ = [
     "Record",
     "Recovered",
     "dump",
+    "explained",
     "journal_path",
     "recover",
     "set_aside",

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from enum import Enum
 from typing import Final, NamedTuple
 
 from .files import FILES, Files
 from .format import VERSION, CorruptHeaderError, Ending, Header, Log, Record, read_log, unpacked_header
+from .ways_out import explained
 
 _FILE_NAME: Final = "journal"
-
-_ELSEWHERE: Final = "choose another directory with --runtime-dir"
-_WAYS_OUT: Final = {
-    errno.ENOSPC: "make room on its file system",
-    errno.EDQUOT: "make room in the quota of the daemon's user",
-    errno.EROFS: f"mount its file system for writing, or {_ELSEWHERE}",
-    errno.EACCES: f"let the daemon's user read and write it, or {_ELSEWHERE}",
-    errno.EMFILE: "raise the limit of open files (ulimit -n, or LimitNOFILE= in the unit)",
-    errno.ENFILE: "raise the system's limit of open files (fs.file-max)",
-    errno.EFBIG: "raise the limit of the size of files (ulimit -f, or LimitFSIZE= in the unit)",
-}
 
 
 class JournalError(Exception):
@@ -125,8 +114,7 @@ def fault(path: str, done: str, error: OSError | MemoryError) -> str:
     """Say what cannot be done to a file of the journal, why, and what helps."""
     if isinstance(error, MemoryError):
         return f"the journal {path} cannot be {done}: there is no memory left: give the daemon more"
-    way_out = _WAYS_OUT.get(error.errno or 0, _ELSEWHERE)
-    return f"the journal {path} cannot be {done}: {error.strerror}: {way_out}"
+    return f"the journal {path} cannot be {done}: {explained(error, '--runtime-dir')}"
 
 
 def set_aside(path: str, reason: str, header: Header | None, files: Files = FILES) -> Recovered:

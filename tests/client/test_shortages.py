@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,9 @@ def test_any_call_fails_in_connecting_again(shortage: Shortage, daemon: Scripted
 
 
 def test_any_call_of_the_thread_that_watches_fails(shortage: Shortage, daemon: ScriptedDaemon) -> None:
+    def has_resumed(times: int) -> bool:
+        return len(daemon.heard_of(m.Resume)) >= times
+
     with lockd_client.connect(daemon.path, watch=True) as client:
         handle = client.lock("a")
         handle.acquire()
@@ -117,7 +121,7 @@ def test_any_call_of_the_thread_that_watches_fails(shortage: Shortage, daemon: S
             resumed = len(daemon.heard_of(m.Resume))
             shortage.begin(n)
             daemon.restart()
-            daemon.wait_until(lambda resumed=resumed: len(daemon.heard_of(m.Resume)) > resumed)  # type: ignore[misc]
+            daemon.wait_until(partial(has_resumed, resumed + 1))
             wait_until(lambda: not client.session().is_down, "it is connected again")
             if not shortage.end():
                 break

@@ -7,17 +7,19 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from lockd.core.records import RequestRecord
 from lockd.ctl import statuses
+from lockd.ctl.chaos_threads import Pulse
 from lockd.journal import Record
 from lockd.packing import packed, unpacked
-from lockd_client import AdminClient, connect
+from lockd_client import AdminClient, Lock, connect
 from support.daemon import DEADLINE_SECONDS, Daemon
 from support.idle import wait_until
 from support.lockctl import LOCKCTL, Lockctl
@@ -25,6 +27,9 @@ from support.supervised import SupervisedDaemon, forge_journal
 from support.terminal import Terminal
 
 RESTART = ("chaos", "restart")
+
+#: How long there is no daemon at the least, where that is looked at.
+AWAY_SECONDS = 0.1
 
 
 def tokens(daemon: Daemon) -> dict[str, list[int]]:
@@ -51,7 +56,10 @@ def with_company(daemon: Daemon) -> Lockctl:
 
 @pytest.mark.parametrize("stop_signal", ["kill", "term"])
 def test_nothing_is_lost(stop_signal: str, runtime_dir: Path) -> None:
-    with SupervisedDaemon(runtime_dir) as daemon, with_company(daemon) as lockctl:
+    with (
+        SupervisedDaemon(runtime_dir, lambda daemon: time.sleep(AWAY_SECONDS)) as daemon,
+        with_company(daemon) as lockctl,
+    ):
         first, before = daemon.pid, tokens(daemon)
         outcome = lockctl(*RESTART, "--yes", "--json", "--stop-signal", stop_signal)
         assert (outcome.status, outcome.err) == (0, "")
@@ -65,7 +73,8 @@ def test_nothing_is_lost(stop_signal: str, runtime_dir: Path) -> None:
     assert (found["lost"], found["signal"]) == ([], f"SIG{stop_signal.upper()}")
     [only] = found["rounds"]
     assert (only["pid"], only["next_pid"]) == (first, last)
-    assert 0 < only["pause_seconds"] < only["longest_call_seconds"] + 1
+    assert only["pause_seconds"] >= AWAY_SECONDS
+    assert only["longest_call_seconds"] > 0
     unscathed = {"ended_meanwhile": 0, "exited": 0}
     assert only["others"] == {
         "grants": {"before": 2, "there_again": 2, **unscathed},
@@ -76,6 +85,39 @@ def test_nothing_is_lost(stop_signal: str, runtime_dir: Path) -> None:
         assert only["probes"][kind] == {"before": count, "there_again": count, **unscathed}
     # After a restart the one that runs a command may have come with a session of its own, to ask who has the lock.
     assert only["attached"] + only["detached"] in (4, 5)
+
+
+class Slow:
+    """A lock of which the second call does not return before it is told to."""
+
+    def __init__(self) -> None:
+        self.token = 0
+        self.is_called, self.may_return = threading.Event(), threading.Event()
+
+    def __enter__(self) -> Slow:
+        self.token += 1
+        if self.token == 2:
+            self.is_called.set()
+            self.may_return.wait(DEADLINE_SECONDS)
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        pass
+
+
+def test_the_longest_call_is_measured() -> None:
+    slow = Slow()
+    pulse = Pulse(cast(Lock, slow))
+    pulse.start()
+    assert slow.is_called.wait(DEADLINE_SECONDS)
+    called_at = time.monotonic()
+    time.sleep(AWAY_SECONDS)
+    pulse.stop()
+    seconds = time.monotonic() - called_at
+    slow.may_return.set()
+    pulse.join(DEADLINE_SECONDS)
+    assert pulse.longest_seconds >= seconds
+    assert list(pulse.faults()) == []
 
 
 def test_for_people_and_several_times(runtime_dir: Path) -> None:
@@ -124,7 +166,7 @@ def test_another_supervisor_will_do(runtime_dir: Path) -> None:
 
 def test_nobody_starts_it_again_after_all(own_daemon: Daemon) -> None:
     with Lockctl(own_daemon) as lockctl:
-        outcome = lockctl(*RESTART, "--yes", "--will-be-restarted", "--timeout", "0.1")
+        outcome = lockctl(*RESTART, "--yes", "--will-be-restarted", "--timeout", "1")
         assert outcome.status == statuses.UNAVAILABLE
         assert "was ended, and nobody has started it again" in outcome.err
         assert not own_daemon.is_running

@@ -188,9 +188,12 @@ def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("x")
     for name, sentence in [
-        ("missing/epoch", "written: No such file or directory: make its directory, or name another directory"),
-        ("folder", "read: Is a directory: name another directory"),
-        ("file/epoch", "read: Not a directory: name another directory"),
+        (
+            "missing/epoch",
+            "written: No such file or directory: see that its directory is there, or choose another directory",
+        ),
+        ("folder", "read: Is a directory: choose another directory"),
+        ("file/epoch", "read: Not a directory: choose another directory"),
     ]:
         path = tmp_path / name
         with pytest.raises(EpochError) as caught:
@@ -204,7 +207,9 @@ def test_a_file_that_belongs_to_somebody_else_is_named(runtime_dir: Path) -> Non
     runtime_dir.chmod(0o755)
     # Root may read everything, and so becomes somebody else.
     somebody = {"uid": 12345} if os.getuid() == 0 else {}
-    sentence = "Permission denied: let the daemon's user read and write it, or name another directory with --state-dir"
+    sentence = (
+        "Permission denied: let the daemon's user read and write it, or choose another directory with --state-dir"
+    )
     for mode, done in [(0o000, "read"), (0o444, "written")]:
         path.chmod(mode)
         assert raised_in_a_process(path, **somebody) == f"the epoch file {path} cannot be {done}: {sentence}"
@@ -258,7 +263,7 @@ def test_a_disk_that_cannot_be_written(tmp_path: Path) -> None:
         """,
         tmp_path,
     )
-    sentence = "Read-only file system: mount its file system for writing, or name another directory with --state-dir"
+    sentence = "Read-only file system: mount its file system for writing, or choose another directory with --state-dir"
     assert said.splitlines() == [
         "1",
         f"the epoch file {tmp_path}/epoch cannot be written: {sentence}",

@@ -23,7 +23,8 @@ from lockd.listeners import Listener
 from lockd.peers import found_again
 from lockd.reactor import Reactor
 from lockd_wire import messages as m
-from support.fault_cases import CASES, DURATIONS, play
+from support.fault_cases import CASES, DURATIONS, Case, play
+from support.faults_of_the_kernel import out_of_memory
 
 #: Runs of each sort in the default tests.
 _SAMPLES = 3
@@ -63,6 +64,13 @@ def test_no_hold_is_lost_or_granted_twice_and_it_serves_again(case: str, duratio
 @pytest.mark.parametrize(("case", "duration"), _SORTS)
 def test_no_hold_is_lost_or_granted_twice_whichever_call_fails(case: str, duration: str) -> None:
     _play_all(case, duration, count(1))
+
+
+@pytest.mark.parametrize("number", [3, 4])
+def test_whoever_a_daemon_without_memory_has_just_let_in_is_let_in_again(number: int) -> None:
+    """The first two descriptors that the daemon waits for are its listeners, then come its first clients."""
+    run = play(Case(frozenset({"epoll_ctl"}), out_of_memory, may_end=True), DURATIONS["once"], number)
+    assert run.ends == ["MemoryError()"]
 
 
 def test_a_run_without_a_fault_has_all_in_it_that_can_fail() -> None:

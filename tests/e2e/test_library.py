@@ -111,12 +111,19 @@ def test_an_interrupt_of_one_thread_is_no_concern_of_another(reader: str, play: 
 def test_a_reader_goes_as_soon_as_the_writer_before_it_waits_no_more(end: str, play: Play, queue: Queue) -> None:
     reader, writer, late = play("mine = rwlock(name).read()"), play(), play("mine = rwlock(name).read()")
     assert reader(TRY) is True
-    writer.begin("outcome(lambda: mine.acquire(timeout=0.5))" if end == "timeout" else "outcome(mine.acquire)")
-    queue.wait_for(writer.pid)
-    late.begin("mine.acquire()")
     if end == "timeout":
+        timeouts = queue.admin.status()["timeouts_total"]
+        writer.begin("outcome(lambda: mine.acquire(timeout=0.5))")
+        # On a busy machine nobody may look before it has waited long enough.
+        wait_until(
+            lambda: bool(queue.waiters()) or queue.admin.status()["timeouts_total"] > timeouts, "the writer waits"
+        )
+        late.begin("mine.acquire()")
         assert writer.result() is False
     else:
+        writer.begin("outcome(mine.acquire)")
+        queue.wait_for(writer.pid)
+        late.begin("mine.acquire()")
         queue.wait_for(writer.pid, late.pid)
         if end == "interrupt":
             interrupt_while_asleep(writer.pid)

@@ -74,6 +74,8 @@ def test_stopped_for_longer_than_close_waits(daemon: Daemon, play: Play) -> None
 
 def test_no_thread_when_all_is_well(daemon: Daemon, play: Play) -> None:
     holder = play(HOLDER, watch=False)
+    # However slow the machine is.
+    holder("lockd_client._channel.CLOSE_SECONDS = 60.0")
     assert holder("[handle.release(), client.close(), threads()][-1]") == 1
 
 

@@ -161,7 +161,8 @@ def test_a_write_that_gets_nowhere_is_a_failure() -> None:
     journal.append([("set", 1)])
     assert not journal.write()
     assert journal.fault == (
-        f"the journal {PATH} cannot be written: Input/output error: choose another directory with --runtime-dir"
+        f"the journal {PATH} cannot be written: Input/output error: see what the kernel's log says about the disk, or "
+        "choose another directory with --runtime-dir"
     )
 
 

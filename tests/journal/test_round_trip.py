@@ -179,7 +179,7 @@ def test_a_file_that_cannot_be_read_or_opened(tmp_path: Path) -> None:
     written(str(tmp_path), TURNS)
     found = recover(str(tmp_path), BOOT)
     (tmp_path / "journal").unlink()
-    with pytest.raises(JournalError, match=r"journal cannot be opened: No such file or directory: choose another"):
+    with pytest.raises(JournalError, match=r"opened: No such file or directory: see that its directory is there, or"):
         Journal.open(str(tmp_path), found)
 
 

@@ -79,8 +79,8 @@ class Run:
             may_end: Whether the daemon may end by itself: nothing but want of memory is a reason.
         """
         self.faults = faults
-        #: Why the daemon did not start, or ended.
-        self.ends: list[BaseException] = []
+        #: Why the daemon did not start, or ended, in words.
+        self.ends: list[str] = []
         self.ground = Ground()
         self.starts = 0
         self.compactions = 0
@@ -96,6 +96,7 @@ class Run:
         self._drivers: list[Driver] = []
         self._scope = trio.CancelScope()
         self._is_running = False
+        self._was_short_of_memory = False
 
     async def play(self) -> None:
         """Let everybody live through it.
@@ -118,10 +119,8 @@ class Run:
         self._look_for_descriptors(before)
 
     def _look_for_descriptors(self, before: set[int]) -> None:
-        if any(isinstance(end, MemoryError) for end in self.ends):
-            # As the kernel does when a process ends.
-            with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-                gc.collect()
+        if self._was_short_of_memory:
+            # As the kernel does when a process ends. Of the sockets it has been done.
             for left in _descriptors() - before:
                 os.close(left)
         if left_open := _descriptors() - before:
@@ -274,19 +273,23 @@ class Run:
                 run.starts += 1
                 settled.set()
 
+        remains: list[Exception] = []
         try:
             with self._scope:
                 await server.serve(self._config, clock=trio.current_time, task_status=Started())
         except Exception as error:
+            remains.append(error)
             self._judge(error)
         finally:
             self._is_running = False
+            if any(isinstance(leaf, MemoryError) for error in remains for leaf in _leaves(error)):
+                self._was_short_of_memory = True
+                _close_sockets_of(remains)
             settled.set()
 
     def _judge(self, error: Exception) -> None:
-        leaves = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
-        self.ends += leaves
-        for leaf in leaves:
+        for leaf in _leaves(error):
+            self.ends.append(repr(leaf))
             is_explained = isinstance(leaf, _EXPLAINED) and not self._is_running
             if not is_explained and not (self._may_end and isinstance(leaf, MemoryError)):
                 raise Violation(f"the daemon ended: {leaf!r}") from error
@@ -319,6 +322,18 @@ def _without_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _leaves(error: Exception) -> tuple[Exception, ...]:
+    return error.exceptions if isinstance(error, ExceptionGroup) else (error,)
+
+
+def _close_sockets_of(remains: list[Exception]) -> None:
+    """Close what a daemon without memory had no time to close, as the kernel does when a process ends. Only its errors
+    know of it: a client whose connection it had just taken would wait for ever."""
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        remains.clear()
+        gc.collect()
 
 
 def _descriptors() -> set[int]:

@@ -132,8 +132,11 @@ class Raw:
 
     def queue_up(self, request: int, *items: list[Any], owner: int = 1, **options: Any) -> None:
         """Ask for what cannot be had at once, and return when the request waits. The next id is used up as well."""
-        self.want(request, *items, owner=owner, **options)
-        self.pong(request + 1)
+        ask = frame(ACQUIRE, request, owner, items, options.pop("timeout", FOREVER), list(options.items()))
+        # In one go, so that the request cannot have timed out before the daemon is asked.
+        self.send_bytes(ask + frame(QUERY, request + 1, "ping"))
+        answer = self.receive()
+        assert answer[:2] == [STATE, request + 1], answer
 
     def granted(self, request: int, facts: dict[str, Any] | None = None) -> int:
         """Wait for the grant of a request, with no facts but these, and return the token."""

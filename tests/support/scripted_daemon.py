@@ -20,7 +20,7 @@ from lockd_wire.framing import FrameDecoder
 from lockd_wire.limits import FRAME_BYTES_MAX
 
 #: How long a test waits for something to happen before it has failed.
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 Answers = list[m.DaemonMessage]
 

@@ -42,7 +42,7 @@ class Visitors:
                 self._is_over.wait(0.001)
                 continue
             # The connection may have been cut before HELLO or behind it.
-            with peer, suppress(EOFError, BrokenPipeError):
+            with peer, suppress(EOFError, BrokenPipeError, ConnectionResetError):
                 peer.send_bytes(hello())
                 peer.receive()
                 self.served += 1
