@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,9 +14,17 @@ from .figures import Figures, Spread
 from .options import Options, parse
 from .reports import tables
 from .run import Run, run
+from .servers import find_program
 from .work import LETTERS
 
 _FORMAT = 1
+
+#: Without them a part of some work is left out.
+_PROGRAMS = {
+    "flock": ("e", "`flock FILE true`"),
+    "systemd-socket-activate": ("e", "the first lock through socket activation"),
+    "strace": ("h", "the system calls of an idle daemon"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     facts["load before and after"] = f"{load_before} and {machine.load()}"
     facts["rounds"] = str(options.rounds)
     _write_json(options.output, facts, result)
-    notes = remarks(result)
-    verdicts = goals.judge(result.figures)
+    notes = remarks(result, options)
+    verdicts = [verdict for verdict in goals.judge(result.figures) if verdict.work in options.work]
     ratios = record.tracked(result.figures)
     told = [*tables(result.figures), goals.table(verdicts)]
     for table in told:
@@ -46,10 +55,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def remarks(result: Run) -> list[str]:
-    """Return in words what was not found, and what went wrong."""
-    absent = [f"Not found, so not measured: {ALL[name].title} ({why})." for name, why in result.missing.items()]
-    return absent + [f"Failed: {what} ({why})." for what, why in result.failed.items()]
+def remarks(result: Run, options: Options) -> list[str]:
+    """Return in words what was not found, what went wrong, and what could not be as large as it should."""
+    notes = [f"Not found, so not measured: {ALL[name].title} ({why})." for name, why in result.missing.items()]
+    for program, (letter, what) in _PROGRAMS.items():
+        if letter in options.work and find_program(program) is None:
+            notes.append(f"Not found, so not measured: {what} ({program} is not installed).")
+    notes += [f"Failed: {what} ({why})." for what, why in result.failed.items()]
+    curve = result.figures.sizes("f/connections", "pair_us")
+    if curve and curve[-1][0] < options.scale.connections_max:
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        notes.append(
+            f"{curve[-1][0]:,} sessions and not {options.scale.connections_max:,}: a process may have {most:,}"
+            " descriptors here, and a session takes the daemon two."
+        )
+    return notes
 
 
 def comparison(before: Mapping[str, Spread], now: Mapping[str, Spread], options: Options) -> str:

@@ -34,6 +34,8 @@ class Tally(NamedTuple):
     #: How often somebody else had had it before.
     hand_overs: int = 0
     worst_wait_seconds: float = 0.0
+    #: How much of a processor it used.
+    cpu_ns: int = 0
     #: Durations in nanoseconds: an array of "q" as bytes.
     samples: bytes = b""
 

@@ -125,6 +125,10 @@ class Daemon:
                 return int(line.split()[1]) * 1024
         raise ServerFailed("this kernel does not tell how much memory a process has")
 
+    def cpu_ns(self) -> int:
+        """Return how much of a processor its main thread, which does all the work, has used so far."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[0])
+
     def sleeps(self) -> int:
         """Return how often its threads have gone to sleep so far: each was woken as often."""
         total = 0

@@ -11,7 +11,8 @@ from .tables import NOTHING, Table, number, spread
 
 _CURVES = {"connections": "sessions", "names": "names held", "waiters": "waiters on one name"}
 
-_STARTS = {
+#: What is started, by the key of its figure.
+STARTS = {
     "true_ms": "`true`",
     "flock_ms": "`flock FILE true`",
     "python_ms": "`python -c pass`",
@@ -34,7 +35,8 @@ _PERCENTILES = {
 
 def tables(figures: Figures) -> list[Table]:
     """Return a table for each kind of work that was done."""
-    every = [_pairs(figures), *_one_name(figures), _many_names(figures), _database(figures), _start_up(figures)]
+    every = [_pairs(figures), *_one_name(figures), _many_names(figures), _cpu(figures)]
+    every += [_database(figures), _start_up(figures)]
     every += [_curve(figures, curve) for curve in _CURVES]
     every += [_fits(figures), _recovery(figures), _tail(figures), _idle(figures)]
     return [table for table in every if table.rows]
@@ -50,13 +52,17 @@ def _pairs(figures: Figures) -> Table:
         p50 = f"{prefix}/p50_us"
         return [
             spread(figures.spread(p50)),
+            number(figures.median(f"{prefix}/p5_us")),
             number(figures.median(f"{prefix}/p99_us")),
             number(figures.median(f"{prefix}/pairs_per_second")),
+            number(figures.median(f"{prefix}/client_cpu_us")),
             spread(figures.ratio(p50, "a/echo/p50_us")),
+            number(_median(figures, f"{prefix}/p5_us", "a/echo/p5_us")),
             number(_median(figures, p50, "a/lockd/p50_us")),
         ]
 
-    head = ["", "p50 µs", "p99 µs", "a second", "in echoes", "in lockd's"]
+    head = ["", "p50 µs", "p5 µs", "p99 µs", "a second", "client's CPU µs"]
+    head += ["in echoes", "p5 in echoes", "in lockd's"]
     return Table("(a) Acquire and release, one process", head, _rows(figures, "a", "p50_us", cells))
 
 
@@ -96,6 +102,16 @@ def _many_names(figures: Figures) -> Table:
     return Table("(c) 20 processes on 20 names", head, _rows(figures, "c", "pairs_per_second", cells))
 
 
+def _cpu(figures: Figures) -> Table:
+    said = {"a": "one process", "c": "20 processes on 20 names"}
+    rows = [
+        [text, *(number(figures.median(f"{letter}/lockd/{who}_cpu_us")) for who in ("client", "server"))]
+        for letter, text in said.items()
+        if f"{letter}/lockd/server_cpu_us" in figures
+    ]
+    return Table("(a) and (c) CPU time of a pair with lockd", ["", "client µs", "daemon µs"], rows)
+
+
 def _database(figures: Figures) -> Table:
     def cells(prefix: str) -> list[str]:
         changes = f"{prefix}/changes_per_second"
@@ -116,7 +132,7 @@ def _database(figures: Figures) -> Table:
 def _start_up(figures: Figures) -> Table:
     rows = [
         [said, spread(figures.spread(f"e/{key}")), number(_median(figures, f"e/{key}", "e/python_ms"))]
-        for key, said in _STARTS.items()
+        for key, said in STARTS.items()
         if f"e/{key}" in figures
     ]
     return Table("(e) Start-up", ["", "ms", "in bare Pythons"], rows)

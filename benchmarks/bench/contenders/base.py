@@ -61,6 +61,10 @@ class Contender(ABC):
     def stop(self) -> None:  # noqa: B027  # Most have nothing to stop.
         """Stop its server, if there is one. May be called without `start`."""
 
+    def server_cpu_ns(self) -> int | None:
+        """Return how much of a processor its server has used so far, or None if that cannot be told."""
+        return None
+
     @abstractmethod
     def connect(self, name: str) -> Handle:
         """Return a handle of a name, for this process."""

@@ -28,6 +28,9 @@ class Lockd(Contender):
         if self._daemon is not None:
             self._daemon.stop()
 
+    def server_cpu_ns(self) -> int | None:
+        return None if self._daemon is None else self._daemon.cpu_ns()
+
     def connect(self, name: str) -> Handle:
         client = connect(self._socket)
         lock = client.lock(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Mapping
 from itertools import count
-from time import perf_counter_ns
+from time import perf_counter_ns, process_time_ns
 
 from bench.contenders import Contender, Handle
 from bench.crowd import Tally, crowd, samples_of
@@ -41,9 +41,11 @@ def one_process(contender: Contender, scale: Scale) -> Mapping[str, float]:
         handle = warmed_up(contender, name)
         return lambda until: _timed_pairs(handle, until)
 
-    tallies = crowd(1, scale.pairs_seconds, prepare)
+    tallies, cpu = _with_cpu(contender, lambda: crowd(1, scale.pairs_seconds, prepare))
     durations = samples_of(tallies)
-    return {
+    return cpu | {
+        # What a pair takes when nothing comes between: on a machine with other work to do, p50 is about that work.
+        "p5_us": percentile(durations, 0.05) / 1e3,
         "p50_us": percentile(durations, 0.5) / 1e3,
         "p99_us": percentile(durations, 0.99) / 1e3,
         "pairs_per_second": tallies[0].pairs / scale.pairs_seconds,
@@ -54,9 +56,10 @@ def own_names(contender: Contender, scale: Scale) -> Mapping[str, float]:
     """Many processes, each with a name of its own: how many pairs a second there are together, and how long the way to
     a grant takes."""
     names = [fresh_name() for _ in range(scale.many_names)]
-    tallies = crowd(scale.many_names, scale.many_names_seconds, grants_of(contender, names))
+    task = grants_of(contender, names)
+    tallies, cpu = _with_cpu(contender, lambda: crowd(scale.many_names, scale.many_names_seconds, task))
     waits = samples_of(tallies)
-    return {
+    return cpu | {
         "pairs_per_second": sum(tally.pairs for tally in tallies) / scale.many_names_seconds,
         "grant_p50_us": percentile(waits, 0.5) / 1e3,
         "grant_p99_us": percentile(waits, 0.99) / 1e3,
@@ -73,9 +76,22 @@ def grants_of(contender: Contender, names: list[str]) -> Callable[[int], Callabl
     return prepare
 
 
+def _with_cpu(contender: Contender, work: Callable[[], list[Tally]]) -> tuple[list[Tally], dict[str, float]]:
+    """Do some work, and return with what it returns how much of a processor each pair took."""
+    before = contender.server_cpu_ns()
+    tallies = work()
+    after = contender.server_cpu_ns()
+    pairs = max(1, sum(tally.pairs for tally in tallies))
+    figures = {"client_cpu_us": sum(tally.cpu_ns for tally in tallies) / pairs / 1e3}
+    if before is not None and after is not None:
+        figures["server_cpu_us"] = (after - before) / pairs / 1e3
+    return tallies, figures
+
+
 def _timed_pairs(handle: Handle, until: int) -> Tally:
     acquire, release, clock = handle.acquire, handle.release, perf_counter_ns
     durations = array("q")
+    cpu_before = process_time_ns()
     begun_at = clock()
     while begun_at < until:
         acquire()
@@ -83,16 +99,17 @@ def _timed_pairs(handle: Handle, until: int) -> Tally:
         ended_at = clock()
         durations.append(ended_at - begun_at)
         begun_at = ended_at
-    return Tally(len(durations), samples=durations.tobytes())
+    return Tally(len(durations), cpu_ns=process_time_ns() - cpu_before, samples=durations.tobytes())
 
 
 def _timed_grants(handle: Handle, until: int) -> Tally:
     acquire, release, clock = handle.acquire, handle.release, perf_counter_ns
     durations = array("q")
+    cpu_before = process_time_ns()
     begun_at = clock()
     while begun_at < until:
         acquire()
         durations.append(clock() - begun_at)
         release()
         begun_at = clock()
-    return Tally(len(durations), samples=durations.tobytes())
+    return Tally(len(durations), cpu_ns=process_time_ns() - cpu_before, samples=durations.tobytes())
