@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import resource
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import goals, machine, page, record
+from . import goals, page, record
 from .contenders import ALL, OTHERS, PEERS
 from .figures import Figures, Spread
 from .options import Options, parse
 from .reports import tables
-from .run import Run, run
+from .result import Result, ResultFailed
+from .run import run
 from .servers import find_program
 from .work import LETTERS
-
-_FORMAT = 1
 
 #: Without them a part of some work is left out.
 _PROGRAMS = {
@@ -28,14 +27,30 @@ _PROGRAMS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run, and return the exit status: 0 whatever was measured."""
+    """Run, and return the exit status: 0 whatever was measured, 1 for a failure that was explained."""
     options = parse(sys.argv[1:] if argv is None else argv, LETTERS, PEERS, OTHERS)
-    facts = machine.describe()
-    load_before = machine.load()
-    result = run(options)
-    facts["load before and after"] = f"{load_before} and {machine.load()}"
-    facts["rounds"] = str(options.rounds)
-    _write_json(options.output, facts, result)
+    # Whoever ends this one means the servers as well.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    try:
+        result = Result.read(options.reuse) if options.reuse else run(options)
+        if not options.reuse:
+            result.write(options.output)
+        tell(result, options)
+    except (ResultFailed, page.PageFailed) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def tell(result: Result, options: Options) -> None:
+    """Print all there is to say of a result, and record it if that is asked for.
+
+    Raises:
+        ResultFailed: It is only a part of a run, and is to be recorded.
+        PageFailed: The page has no place for it.
+    """
+    if options.record and not result.is_whole:
+        raise ResultFailed("only a whole run can be recorded, and this one is a part or a quick one")
     notes = remarks(result, options)
     verdicts = [verdict for verdict in goals.judge(result.figures) if verdict.work in options.work]
     ratios = record.tracked(result.figures)
@@ -48,14 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(goals.summary(verdicts))
     plots = _draw(result.figures, page.PLOTS if options.record else options.output.parent)
     if options.record:
-        record.write(facts, ratios)
-        page.rewrite(page.block(facts, notes, told, plots))
+        record.write(result.facts, ratios)
+        page.rewrite(page.block(result.facts, notes, [told[-1], *told[:-1]], plots))
         print(f"Recorded in {record.PATH} and {page.PATH}.")
-    print(f"All figures are in {options.output}.")
-    return 0
+    print(f"All figures are in {options.reuse or options.output}.")
 
 
-def remarks(result: Run, options: Options) -> list[str]:
+def remarks(result: Result, options: Options) -> list[str]:
     """Return in words what was not found, what went wrong, and what could not be as large as it should."""
     notes = [f"Not found, so not measured: {ALL[name].title} ({why})." for name, why in result.missing.items()]
     for program, (letter, what) in _PROGRAMS.items():
@@ -76,23 +90,11 @@ def comparison(before: Mapping[str, Spread], now: Mapping[str, Spread], options:
     """Return what has moved since the recorded run, in words."""
     if not before:
         return "No run was recorded yet: make bench RECORD=yes."
-    caution = "\nA quick run is no measure for that: repeat it without QUICK.\n" if options.is_quick else ""
     changes = record.moved(before, now)
     if not changes:
         return f"Nothing has moved beyond the spread since the recorded run ({len(now.keys() & before)} ratios)."
+    caution = "\nA quick run is no measure for that: repeat it without QUICK.\n" if options.is_quick else ""
     return record.table(changes).text() + caution
-
-
-def _write_json(path: Path, facts: Mapping[str, str], result: Run) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    everything = {
-        "format": _FORMAT,
-        "machine": dict(facts),
-        "missing": result.missing,
-        "failed": result.failed,
-        "figures": result.figures.as_json(),
-    }
-    path.write_text(json.dumps(everything, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _draw(figures: Figures, directory: Path) -> dict[str, str]:

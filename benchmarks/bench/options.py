@@ -27,6 +27,10 @@ class Options(NamedTuple):
     record: bool
     output: Path
     is_quick: bool
+    #: Whether nothing is left out or made shorter. Only such a run can be recorded.
+    is_whole: bool
+    #: Tell of this earlier result, and measure nothing.
+    reuse: Path | None = None
 
 
 def parse(argv: Sequence[str], letters: Collection[str], peers: Collection[str], others: Collection[str]) -> Options:
@@ -45,6 +49,7 @@ def parse(argv: Sequence[str], letters: Collection[str], peers: Collection[str],
     parser.add_argument("--quick", default="", help="yes: some two minutes, with little to be learned about spread")
     parser.add_argument("--record", default="", help="yes: compare later runs with this one, and rewrite the page")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "build" / "bench.json", help="where the JSON goes")
+    parser.add_argument("--reuse", default="", help="a JSON file of an earlier run: tell of it, and measure nothing")
     # Empty stands for what was not said, because make hands on every variable.
     given = parser.parse_args(argv)
     is_quick, record = _yes(parser, "quick", given.quick), _yes(parser, "record", given.record)
@@ -56,9 +61,11 @@ def parse(argv: Sequence[str], letters: Collection[str], peers: Collection[str],
     size = scale.QUICK if is_quick else scale.FULL
     if given.seconds:
         size = scale.with_seconds(size, _number(parser, "seconds", given.seconds))
-    if record and (is_quick or given.work or given.peers or given.seconds):
+    is_whole = not (is_quick or given.work or given.peers or given.seconds)
+    if record and not is_whole:
         parser.error("only a whole run can be recorded: leave out work, peers, seconds and quick")
-    return Options(work, (*others, *chosen), int(rounds), size, record, given.output, is_quick)
+    reuse = Path(given.reuse) if given.reuse else None
+    return Options(work, (*others, *chosen), int(rounds), size, record, given.output, is_quick, is_whole, reuse)
 
 
 def _choice(parser: argparse.ArgumentParser, what: str, given: str, there: Collection[str]) -> tuple[str, ...]:

@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
+from . import machine
 from .contenders import ALL, Contender
 from .crowd import CrowdFailed
-from .figures import Figures
 from .options import Options
+from .result import Result
 from .servers import ServerFailed
 from .work import CONTESTS, STUDIES, WorkFailed
 
@@ -19,20 +20,10 @@ from .work import CONTESTS, STUDIES, WorkFailed
 _MEMORY = "/dev/shm"
 
 
-class Run:
-    """What came of a run."""
-
-    def __init__(self) -> None:
-        self.figures = Figures()
-        #: Contenders that did not take part, and why.
-        self.missing: dict[str, str] = {}
-        #: What went wrong in between: the work and the contender, and why.
-        self.failed: dict[str, str] = {}
-
-
-def run(options: Options) -> Run:
+def run(options: Options) -> Result:
     """Do all the work that is asked for, and return what came of it."""
-    result = Run()
+    result = Result(machine.describe())
+    load_before = machine.load()
     with _directory() as directory, ExitStack() as servers:
         contests = [letter for letter in options.work if letter in CONTESTS]
         contenders = _started(options, directory, servers, result) if contests else []
@@ -47,10 +38,12 @@ def run(options: Options) -> Run:
         for letter, study in STUDIES.items():
             if letter in options.work and not study.each_round:
                 _study(letter, 0, directory, options, result)
+    result.is_whole = options.is_whole
+    result.facts |= {"rounds": str(options.rounds), "load before and after": f"{load_before} and {machine.load()}"}
     return result
 
 
-def _started(options: Options, directory: str, servers: ExitStack, result: Run) -> list[Contender]:
+def _started(options: Options, directory: str, servers: ExitStack, result: Result) -> list[Contender]:
     contenders = []
     for name in options.contenders:
         contender = ALL[name]()
@@ -76,7 +69,7 @@ def _turned(contenders: list[Contender], number: int) -> list[Contender]:
     return contenders[start:] + contenders[:start]
 
 
-def _contest(letter: str, contenders: list[Contender], number: int, options: Options, result: Run) -> None:
+def _contest(letter: str, contenders: list[Contender], number: int, options: Options, result: Result) -> None:
     contest = CONTESTS[letter]
     for contender in contenders:
         what = f"{letter}/{contender.name}"
@@ -92,7 +85,7 @@ def _contest(letter: str, contenders: list[Contender], number: int, options: Opt
         _take_down(result, what, number, figures)
 
 
-def _study(letter: str, number: int, directory: str, options: Options, result: Run) -> None:
+def _study(letter: str, number: int, directory: str, options: Options, result: Result) -> None:
     _say(f"{letter}, {STUDIES[letter].title}")
     place = os.path.join(directory, f"{letter}{number}")
     os.mkdir(place)
@@ -102,7 +95,7 @@ def _study(letter: str, number: int, directory: str, options: Options, result: R
         result.failed[letter] = str(error)
 
 
-def _take_down(result: Run, prefix: str, number: int, figures: Mapping[str, float]) -> None:
+def _take_down(result: Result, prefix: str, number: int, figures: Mapping[str, float]) -> None:
     for what, value in figures.items():
         result.figures.add(f"{prefix}/{what}", number, value)
 

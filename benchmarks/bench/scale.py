@@ -24,6 +24,8 @@ class Scale(NamedTuple):
     recovered: int
     #: Pairs in each of the five looks that are taken at each size.
     probe_pairs: int
+    #: Hand-overs that are timed at each number of waiters.
+    probe_hand_overs: int
     grants_seconds: float
     idle_seconds: float
 
@@ -41,6 +43,7 @@ FULL = Scale(
     waiters_max=100_000,
     recovered=100_000,
     probe_pairs=2_000,
+    probe_hand_overs=200,
     grants_seconds=60.0,
     idle_seconds=10.0,
 )

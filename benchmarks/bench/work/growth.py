@@ -20,9 +20,6 @@ from .base import WorkFailed
 #: Looks at each size; the median of them counts.
 _LOOKS = 5
 
-#: Hand-overs that are timed at each size.
-_HAND_OVERS = 200
-
 #: What the daemon and this process need beside those of sessions. A session costs the daemon two.
 _OTHER_DESCRIPTORS = 64
 
@@ -57,7 +54,7 @@ def _connections(daemon: Daemon, scale: Scale) -> Iterator[tuple[str, float]]:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     sizes = decades(min(scale.connections_max, (most - _OTHER_DESCRIPTORS) // 2))
-    with _probe(daemon) as probe, ExitStack() as sessions:
+    with _probe(daemon, scale) as probe, ExitStack() as sessions:
         opened = 0
 
         def grow(size: int) -> None:
@@ -70,7 +67,7 @@ def _connections(daemon: Daemon, scale: Scale) -> Iterator[tuple[str, float]]:
 
 
 def _names(daemon: Daemon, scale: Scale) -> Iterator[tuple[str, float]]:
-    with _probe(daemon) as probe, RawSession(daemon.socket) as session:
+    with _probe(daemon, scale) as probe, RawSession(daemon.socket) as session:
         held = 0
 
         def grow(size: int) -> None:
@@ -83,7 +80,7 @@ def _names(daemon: Daemon, scale: Scale) -> Iterator[tuple[str, float]]:
 
 def _waiters(daemon: Daemon, scale: Scale) -> Iterator[tuple[str, float]]:
     name = "bench/waited-for"
-    with _probe(daemon) as probe, RawSession(daemon.socket) as session:
+    with _probe(daemon, scale) as probe, RawSession(daemon.socket) as session:
         token = session.take(name)
         waiting = 0
 
@@ -95,7 +92,7 @@ def _waiters(daemon: Daemon, scale: Scale) -> Iterator[tuple[str, float]]:
         for size in decades(scale.waiters_max):
             yield from _curve(daemon, scale, [size], grow, probe)
             durations = []
-            for _ in range(_HAND_OVERS):
+            for _ in range(scale.probe_hand_overs):
                 begun_at = time.perf_counter_ns()
                 session.release(token)
                 token = session.granted()
@@ -130,12 +127,15 @@ def _curve(
 
 
 @contextmanager
-def _probe(daemon: Daemon) -> Iterator[Lock]:
+def _probe(daemon: Daemon, scale: Scale) -> Iterator[Lock]:
     client: Client = connect(daemon.socket)
-    probe = client.lock("bench/probe")
-    # The memory of a daemon that has not yet worked is not what each session adds.
-    _pair_us(probe, 2_000)
-    yield probe
+    try:
+        probe = client.lock("bench/probe")
+        # The memory of a daemon that has not yet worked is not what each session adds.
+        _pair_us(probe, scale.probe_pairs)
+        yield probe
+    finally:
+        client.close()
 
 
 def _pair_us(lock: Lock, pairs: int) -> float:

@@ -32,7 +32,7 @@ def _crowd(contender: Contender, processes: int, seconds: float) -> dict[str, fl
 
     def prepare(index: int) -> Callable[[int], Tally]:
         handle = contender.connect(name)
-        return lambda until: _take_turns(handle, index, shared, until)
+        return lambda until: take_turns(handle, index, shared, until)
 
     tallies = crowd(processes, seconds, prepare)
     counts = [tally.pairs for tally in tallies]
@@ -50,12 +50,20 @@ def _crowd(contender: Contender, processes: int, seconds: float) -> dict[str, fl
         "most_served": float(max(counts)),
         "unevenness": (max(counts) - min(counts)) / max(1, max(counts)),
         # Each adds one to what it has read while it has the name: a sum that is too small is a lock that was not one.
-        "lost": float(sum(tally.pairs_in_all for tally in tallies) - shared[_TOTAL]),
+        "lost": lost(tallies, shared),
     }
 
 
-def _take_turns(handle: Handle, me: int, shared: memoryview, until: int) -> Tally:
-    acquire, release, clock = handle.acquire, handle.release, perf_counter_ns
+def lost(tallies: list[Tally], shared: memoryview) -> float:
+    """Return how many of the additions were overwritten by somebody who should have been kept out."""
+    return float(sum(tally.pairs_in_all for tally in tallies) - shared[_TOTAL])
+
+
+def take_turns(
+    handle: Handle, me: int, shared: memoryview, until: int, clock: Callable[[], int] = perf_counter_ns
+) -> Tally:
+    """Take the name again and again until the clock, which counts nanoseconds, says so."""
+    acquire, release = handle.acquire, handle.release
     pairs = pairs_in_all = hand_overs = worst_wait = 0
     asked_at = clock()
     while asked_at < until:
