@@ -69,9 +69,10 @@ crash: $(VENV)/.installed-test
 
 # A part of it: make bench WORK=a,c PEERS=redis,filelock ROUNDS=5 SECONDS=2. What later runs are compared with, and what
 # docs/performance.md shows: make bench RECORD=yes. benchmarks/README.md has all of it.
-BENCH_OPTIONS = --work='$(WORK)' --peers='$(PEERS)' --rounds='$(ROUNDS)' --seconds='$(SECONDS)' --quick='$(QUICK)' --record='$(RECORD)' --reuse='$(abspath $(REUSE))'
 bench: $(VENV)/.installed-bench
-	cd benchmarks && $(abspath $(BIN))/python -m bench $(BENCH_OPTIONS)
+	cd benchmarks && $(abspath $(BIN))/python -m bench \
+	    --work='$(WORK)' --peers='$(PEERS)' --rounds='$(ROUNDS)' --seconds='$(SECONDS)' \
+	    --quick='$(QUICK)' --record='$(RECORD)' --reuse='$(REUSE)'
 
 install: install-program install-units
 
