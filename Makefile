@@ -5,6 +5,7 @@
 #   make test-all  the tests on every Python from 3.11 to 3.14 that this machine has
 #   make search    every state of the lock manager that a few processes reach, the nearest million: some 15 minutes
 #   make crash     32 processes that take locks, and a daemon that is killed 1,000 times: some 10 minutes
+#   make bench     lockd, what it is measured against, and its peers, side by side: some 20 minutes; make bench QUICK=yes: 2
 #   make venv      everything installed and nothing run: for an editor
 #   make install   the daemon, and the units that run it; docs/operations.md tells what is to be done around it
 #   make uninstall remove what that put there
@@ -24,7 +25,7 @@ LIBDIR ?= /usr/local/lib
 UNITS = $(patsubst systemd/%,%,$(wildcard systemd/system/* systemd/user/*))
 SETTINGS = $(patsubst systemd/%,%,$(wildcard systemd/sysusers.d/* systemd/tmpfiles.d/*))
 
-.PHONY: venv demo test check test-all search crash install install-program install-units uninstall clean
+.PHONY: venv demo test check test-all search crash bench install install-program install-units uninstall clean
 .NOTPARALLEL:
 
 venv: $(VENV)/.installed-test,dev
@@ -66,6 +67,13 @@ SEED ?= 0
 crash: $(VENV)/.installed-test
 	cd tests && $(abspath $(BIN))/python -m support.crash_campaign $(KILLS) $(PROCESSES) $(SEED)
 
+# A part of it: make bench WORK=a,c PEERS=redis,filelock ROUNDS=5 SECONDS=2. What later runs are compared with, and what
+# docs/performance.md shows: make bench RECORD=yes. benchmarks/README.md has all of it.
+bench: $(VENV)/.installed-bench
+	cd benchmarks && $(abspath $(BIN))/python -m bench \
+	    --work='$(WORK)' --peers='$(PEERS)' --rounds='$(ROUNDS)' --seconds='$(SECONDS)' \
+	    --quick='$(QUICK)' --record='$(RECORD)' --reuse='$(REUSE)'
+
 install: install-program install-units
 
 install-program:
@@ -88,7 +96,7 @@ uninstall:
 
 clean:
 	rm -rf .venv .venvs .coverage-* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist client/dist
-	find client lockd tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find benchmarks client lockd tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lockd needs Python 3.11 or newer; $(PYTHON) is Python %d.%d. Name another one: make PYTHON=python3.12" % sys.version_info[:2])'

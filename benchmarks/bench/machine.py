@@ -1,0 +1,45 @@
+"""Where a run took place."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import re
+from importlib import metadata
+from pathlib import Path
+
+#: Distributions whose version changes a figure.
+_DISTRIBUTIONS = (
+    *("lockd", "lockd-client", "trio", "msgpack"),
+    *("redis", "psycopg", "filelock", "fasteners", "portalocker", "posix_ipc", "kazoo", "tinydb"),
+)
+
+
+def describe() -> dict[str, str]:
+    """Return what a reader of the figures wants to know of the machine."""
+    facts = {
+        "when": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": f"{os.cpu_count()} processors, {_processor()}",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+    for name in _DISTRIBUTIONS:
+        try:
+            facts[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return facts
+
+
+def load() -> str:
+    """Return how much the machine has had to do for the last minute."""
+    return f"{os.getloadavg()[0]:.1f}"
+
+
+def _processor() -> str:
+    try:
+        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1] if found else platform.machine()

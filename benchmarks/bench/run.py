@@ -1,0 +1,113 @@
+"""One run: contenders started, rounds interleaved, everything stopped again."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+from . import machine
+from .contenders import ALL, Contender
+from .crowd import CrowdFailed
+from .options import Options
+from .result import Result
+from .servers import ServerFailed
+from .work import CONTESTS, STUDIES, WorkFailed
+
+#: A tmpfs, as /run is. Servers that write to a disk write here as well, which is kind to them.
+_MEMORY = "/dev/shm"
+
+
+def run(options: Options) -> Result:
+    """Do all the work that is asked for, and return what came of it."""
+    result = Result(machine.describe())
+    load_before = machine.load()
+    with _directory() as directory, ExitStack() as servers:
+        contests = [letter for letter in options.work if letter in CONTESTS]
+        contenders = _started(options, directory, servers, result) if contests else []
+        for number in range(options.rounds):
+            for letter in contests:
+                _contest(letter, _turned(contenders, number), number, options, result)
+            for letter, study in STUDIES.items():
+                if letter in options.work and study.each_round:
+                    _study(letter, number, directory, options, result)
+    # The servers are gone by now, and what is left has the machine to itself.
+    with _directory() as directory:
+        for letter, study in STUDIES.items():
+            if letter in options.work and not study.each_round:
+                _study(letter, 0, directory, options, result)
+    result.is_whole = options.is_whole
+    result.facts |= {"rounds": str(options.rounds), "load before and after": f"{load_before} and {machine.load()}"}
+    return result
+
+
+def _started(options: Options, directory: str, servers: ExitStack, result: Result) -> list[Contender]:
+    contenders = []
+    for name in options.contenders:
+        contender = ALL[name]()
+        reason = contender.missing()
+        if reason is None:
+            place = os.path.join(directory, name)
+            os.mkdir(place)
+            _say(f"starting {name}")
+            servers.callback(contender.stop)
+            try:
+                contender.start(place)
+                contenders.append(contender)
+            except (ServerFailed, OSError) as error:
+                reason = str(error)
+        if reason is not None:
+            result.missing[name] = reason
+    return contenders
+
+
+def _turned(contenders: list[Contender], number: int) -> list[Contender]:
+    """Return them in another order for each round, so that nobody is always behind the same one."""
+    start = number * 5 % max(1, len(contenders))
+    return contenders[start:] + contenders[:start]
+
+
+def _contest(letter: str, contenders: list[Contender], number: int, options: Options, result: Result) -> None:
+    contest = CONTESTS[letter]
+    for contender in contenders:
+        what = f"{letter}/{contender.name}"
+        # Whoever has failed would fail again, and that takes its time.
+        if not contest.concerns(contender.kind) or what in result.failed:
+            continue
+        _say(f"round {number + 1} of {options.rounds}: {letter}, {contest.title}: {contender.name}")
+        try:
+            figures = contest.measure(contender, options.scale)
+        except (CrowdFailed, OSError) as error:
+            result.failed[what] = str(error)
+            continue
+        _take_down(result, what, number, figures)
+
+
+def _study(letter: str, number: int, directory: str, options: Options, result: Result) -> None:
+    _say(f"{letter}, {STUDIES[letter].title}")
+    place = os.path.join(directory, f"{letter}{number}")
+    os.mkdir(place)
+    try:
+        _take_down(result, letter, number, STUDIES[letter].measure(place, options.scale))
+    except (CrowdFailed, ServerFailed, WorkFailed, OSError) as error:
+        result.failed[letter] = str(error)
+
+
+def _take_down(result: Result, prefix: str, number: int, figures: Mapping[str, float]) -> None:
+    for what, value in figures.items():
+        result.figures.add(f"{prefix}/{what}", number, value)
+
+
+@contextmanager
+def _directory() -> Iterator[str]:
+    parent = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=parent) as directory:
+        # Some servers run as somebody else, and have to get through to their own.
+        os.chmod(directory, 0o711)
+        yield directory
+
+
+def _say(what: str) -> None:
+    print(f"bench: {what}", file=sys.stderr, flush=True)
