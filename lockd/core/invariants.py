@@ -127,7 +127,7 @@ def _check_session(session: Session) -> None:
 def _check_slots(
     what: str, slots: Slots[Resource] | Slots[Session], things: Collection[Resource] | Collection[Session]
 ) -> None:
-    found = list(slots.look(0, len(slots)))
+    found: list[tuple[int, Resource | Session]] = [*slots.look(0, len(slots))]
     assert all(thing.slot == slot for slot, thing in found), f"I2: one of the {what} does not know its slot"
     assert {thing for _, thing in found} == set(things), f"I2: the slots of the {what}"
 

@@ -103,7 +103,7 @@ async def test_semaphores_are_told_of_by_their_permits(shell: Shell, autojump_cl
     assert await waiter.asks(m.Acquire(1, 1, (("pool", 3, 3),), None, {})) == []
     await trio.sleep(4)
     peer = await shell.administrator()
-    rows, report = await peer.asks(m.List(1, "", 0), m.Show(2, "pool"))
+    rows, report = await peer.asks(m.List(1, "", 0, {}), m.Show(2, "pool"))
     held: dict[str, m.Scalar] = {
         **{**OWN, "program": "holder", "label": "", "mode": "", "permits": 2, "held_seconds": 4},
         **{"token": token, "attached": True},
@@ -136,7 +136,7 @@ async def test_list_tells_of_each_name_who_has_it_and_who_wants_it(shell: Shell,
     reader.says(acquire(4, mode="S"))
     await trio.sleep(2)
     peer = await shell.administrator()
-    [rows] = await peer.asks(m.List(1, "", 0))
+    [rows] = await peer.asks(m.List(1, "", 0, {}))
     assert rows == m.Rows(
         1,
         (
@@ -171,7 +171,7 @@ async def test_list_of_a_name_that_only_a_detached_session_wants(shell: Shell, a
     await trio.sleep(5)
     holder.says(m.Release(2, token, False))
     peer = await shell.administrator()
-    [rows] = await peer.asks(m.List(1, "", 0))
+    [rows] = await peer.asks(m.List(1, "", 0, {}))
     assert rows.rows == (
         {
             **{"name": "db", "mode": "", "holders_total": 0, "waiters_total": 1, "longest_wait_seconds": 5},
@@ -185,7 +185,7 @@ async def test_list_can_be_asked_for_a_prefix(shell: Shell, autojump_clock: Mock
     holder, peer = await shell.welcomed(), await shell.administrator()
     await holder.granted(acquire(1, "db/a"), acquire(2, "db/b"), acquire(3, "d"), acquire(4, "x/db/"))
     for prefix, names in (("db/", ["db/a", "db/b"]), ("", ["db/a", "db/b", "d", "x/db/"]), ("none", [])):
-        [rows] = await peer.asks(m.List(1, prefix, 0))
+        [rows] = await peer.asks(m.List(1, prefix, 0, {}))
         assert [row["name"] for row in rows.rows] == names
 
 
@@ -205,24 +205,24 @@ async def test_list_comes_in_pages(shell: Shell, total: int, autojump_clock: Moc
     holder, peer = await shell.welcomed(), await shell.administrator()
     names = [f"name/{number}" for number in range(total)]
     await holder.granted(*[acquire(number + 1, name) for number, name in enumerate(names)])
-    read = await pages(peer, lambda cursor: m.List(1, "", cursor))
+    read = await pages(peer, lambda cursor: m.List(1, "", cursor, {}))
     assert [row["name"] for rows in read for row in rows.rows] == names
     assert len(read) == max((total + ROWS_MAX - 1) // ROWS_MAX, 1)
     # It is over then.
-    assert await peer.asks(m.List(2, "", ROWS_MAX)) == [m.Rows(2, (), None)]
+    assert await peer.asks(m.List(2, "", ROWS_MAX, {})) == [m.Rows(2, (), None)]
 
 
 async def test_what_went_between_two_pages_is_not_on_the_second(shell: Shell, autojump_clock: MockClock) -> None:
     holder, peer = await shell.welcomed(), await shell.administrator()
     names = [f"name/{number:02}" for number in range(2 * ROWS_MAX)]
     tokens = await holder.granted(*[acquire(number + 1, name) for number, name in enumerate(names)])
-    [first] = await peer.asks(m.List(1, "", 0))
+    [first] = await peer.asks(m.List(1, "", 0, {}))
     holder.says(m.Release(100, tokens[0], False), m.Release(101, tokens[-1], False), acquire(102, "new"))
-    [second] = await peer.asks(m.List(2, "", first.cursor))
+    [second] = await peer.asks(m.List(2, "", first.cursor, {}))
     assert [row["name"] for rows in (first, second) for row in rows.rows] == names[:-1]
     assert second.cursor is None
     # A request with cursor 0 starts anew.
-    [again] = await peer.asks(m.List(3, "", 0))
+    [again] = await peer.asks(m.List(3, "", 0, {}))
     assert [row["name"] for row in again.rows] == names[1 : 1 + ROWS_MAX]
 
 
@@ -232,7 +232,7 @@ async def test_a_cursor_that_nobody_gave_out_leads_nowhere(
 ) -> None:
     peer = await shell.administrator()
     await shell.welcomed()
-    assert await peer.asks(m.List(1, "", cursor), m.Sessions(2, cursor)) == [m.Rows(1, (), None), m.Rows(2, (), None)]
+    assert await peer.asks(m.List(1, "", cursor, {}), m.Sessions(2, cursor)) == [m.Rows(1, (), None), m.Rows(2, (), None)]
 
 
 async def test_two_lists_can_be_read_side_by_side(shell: Shell, autojump_clock: MockClock) -> None:
@@ -240,12 +240,12 @@ async def test_two_lists_can_be_read_side_by_side(shell: Shell, autojump_clock: 
     others = [await shell.welcomed() for _ in range(ROWS_MAX)]
     await holder.granted(*[acquire(number, f"name/{number}") for number in range(1, ROWS_MAX + 2)])
     peer, another = await shell.administrator(), await shell.administrator()
-    [names] = await peer.asks(m.List(1, "", 0))
+    [names] = await peer.asks(m.List(1, "", 0, {}))
     [sessions] = await peer.asks(m.Sessions(2, 0))
-    [theirs] = await another.asks(m.List(1, "", 0))
-    [names_on] = await peer.asks(m.List(3, "", names.cursor))
+    [theirs] = await another.asks(m.List(1, "", 0, {}))
+    [names_on] = await peer.asks(m.List(3, "", names.cursor, {}))
     [sessions_on] = await peer.asks(m.Sessions(4, sessions.cursor))
-    [theirs_on] = await another.asks(m.List(2, "", theirs.cursor))
+    [theirs_on] = await another.asks(m.List(2, "", theirs.cursor, {}))
     assert [len(rows.rows) for rows in (names_on, sessions_on, theirs_on)] == [1, 1, 1]
     assert len(others) + 1 == len(sessions.rows) + len(sessions_on.rows)
 
@@ -331,7 +331,7 @@ async def test_conversions_stand_before_the_queue(shell: Shell, autojump_clock: 
     assert await one.asks(m.Convert(2, token, "X", None, {})) == []
     await trio.sleep(1)
     peer = await shell.administrator()
-    shown = await peer.asks(m.Show(1, "db"), m.List(2, "", 0))
+    shown = await peer.asks(m.Show(1, "db"), m.List(2, "", 0, {}))
     waiting = [(row["program"], row["mode"], row["converts_from"], row["position"]) for row in _waiters(shown[0])]
     assert waiting == [("one", "X", "S", 1), ("writer", "X", "", 2)]
     assert [row["label"] for row in _waiters(shown[0])] == ["reads", ""]
@@ -341,7 +341,7 @@ async def test_conversions_stand_before_the_queue(shell: Shell, autojump_clock: 
     # Nobody is there any more for the one who converts: others may pass, and it keeps its place all the same.
     one.hangs_up()
     await trio.sleep(5)
-    shown = await peer.asks(m.Show(3, "db"), m.List(4, "", 0))
+    shown = await peer.asks(m.Show(3, "db"), m.List(4, "", 0, {}))
     waiting = [(row["program"], row["mode"], row["converts_from"], row["position"]) for row in _waiters(shown[0])]
     assert waiting == [("one", "X", "S", 1), ("writer", "X", "", 1)]
     assert shown[1].rows[0]["longest_wait_seconds"] == 9
@@ -356,7 +356,7 @@ async def test_a_name_on_which_there_is_nothing_but_a_conversion_has_a_longest_w
     assert await one.asks(m.Convert(2, token, "X", None, {})) == []
     await trio.sleep(7)
     peer = await shell.administrator()
-    [rows] = await peer.asks(m.List(1, "", 0))
+    [rows] = await peer.asks(m.List(1, "", 0, {}))
     assert rows.rows[0]["longest_wait_seconds"] == 7
 
 
@@ -399,7 +399,7 @@ async def test_the_longest_of_everything_fits_into_every_answer(
     await trio.sleep(100)
     asking = await shell.administrator()
     questions: list[m.Message] = [
-        m.List(UINT_MAX, "", 0),
+        m.List(UINT_MAX, "", 0, {}),
         m.Sessions(UINT_MAX, 0),
         m.Show(UINT_MAX, names[0]),
         m.Status(UINT_MAX),
