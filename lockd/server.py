@@ -196,7 +196,9 @@ def _take_connections(config: Config, sockets: Sockets, driver: Driver, reactor:
     lobby = Lobby(config.connections.unintroduced_max)
     administrators = {0, os.geteuid(), *config.admin_socket.uids} - {peers.OVERFLOW_UID}
     readers = _gid(config, "admin_socket")
-    no_member = f" and no member of {config.admin_socket.group} (admin_socket.group)" if config.admin_socket.group else ""
+    no_member = (
+        f" and no member of {config.admin_socket.group} (admin_socket.group)" if config.admin_socket.group else ""
+    )
     started_at = reactor.clock()
 
     def welcome_client(connection: socket.socket) -> None:
