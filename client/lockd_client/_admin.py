@@ -107,7 +107,7 @@ class AdminClient:
         return self._pages(m.Sessions)
 
     def graph(self) -> Iterator[_Row]:
-        """Yield who waits for whom: for each waiter and each name those that are in its way there, the first of them."""
+        """Yield who waits for whom: for each of the first waiters for a name the first of those in its way there."""
         return self._pages(m.Graph)
 
     def close(self) -> None:

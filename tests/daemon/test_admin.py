@@ -565,6 +565,7 @@ async def test_the_graph_of_many_waiters_comes_in_pages(shell: Shell, autojump_c
         waiter.says(*[acquire(1 + 5 * place + at, name, owner=1 + 5 * place + at) for at, name in enumerate(names)])
         await wait_all_tasks_blocked()
     read = await pages(peer, lambda cursor: m.Graph(1, cursor))
-    edges = [(row["name"], row["waiter"]["owner"], row["held"]) for rows in read for row in rows.rows]
+    rows_read: list[dict[str, Any]] = [row for rows in read for row in rows.rows]
+    edges = [(row["name"], row["waiter"]["owner"], row["held"]) for row in rows_read]
     assert len(read) > 5
     assert len(edges) == len(set(edges)) == 5 * (30 + 29)

@@ -254,6 +254,4 @@ def test_a_user_without_a_home_has_to_say_where_the_state_is_kept() -> None:
 def test_the_group_of_strangers_is_no_group_of_readers(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("grp.getgrnam", lambda name: SimpleNamespace(gr_gid=65534))
     why = "gid 65534 is not allowed: every gid of another user namespace appears as it"
-    assert problems_in('[admin_socket]\ngroup = "nogroup"', file) == [
-        f'{file}: admin_socket.group is "nogroup": {why}.'
-    ]
+    assert problems_in('[admin_socket]\ngroup = "nogroup"', file) == [f': admin_socket.group is "nogroup": {why}.']
