@@ -60,17 +60,14 @@ def list_names(desk: Desk, request: m.List) -> m.AdminReply:
     except UnknownFilter as error:
         return m.AdminFailed(request.id, ErrorCode.BAD_REQUEST, str(error))
 
-    def rows_of(resource: Resource) -> Iterable[m.Row]:
-        return (_row_of_name(resource, desk.now),) if is_wanted(resource) else ()
-
-    return page(request.id, desk.manager.resource_slots, request.cursor, rows_of)
+    now = desk.now
+    return page(request, desk.manager.resource_slots, is_wanted, lambda resource: (_row_of_name(resource, now),))
 
 
 def list_sessions(desk: Desk, request: m.Sessions) -> m.AdminReply:
     """Give a page of the sessions."""
     now = desk.now
-    slots = desk.manager.session_slots
-    return page(request.id, slots, request.cursor, lambda session: (_row_of_session(session, now),))
+    return page(request, desk.manager.session_slots, lambda _: True, lambda session: (_row_of_session(session, now),))
 
 
 def show(desk: Desk, request: m.Show) -> m.AdminReply:
@@ -109,10 +106,6 @@ CHANGES: Final[frozenset[type[m.AdminRequest]]] = frozenset()
 
 def _row_of_name(resource: Resource, now: float) -> m.Row:
     mode = resource.strongest_held() if isinstance(resource, LockResource) else None
-    converting, queue, passed = (
-        (line or {}).values() for line in (resource.converting, resource.queue, resource.passed)
-    )
-    longest = min(chain(_first(converting), _first(queue), passed), key=_QUEUED_AT, default=None)
     first = next(iter(resource.holders.values()), None)
     return {
         "name": resource.name,
@@ -121,8 +114,15 @@ def _row_of_name(resource: Resource, now: float) -> m.Row:
         "holders_total": len(resource.holders),
         "waiters_total": resource.waiters_total,
         "holder": None if first is None else facts_of_holder(holder(resource, first, now)),
-        "longest_wait_seconds": 0.0 if longest is None else now - longest.queued_at,
+        "longest_wait_seconds": _longest_wait(resource, now) if resource.waiters_total else 0.0,
     }
+
+
+def _longest_wait(resource: Resource, now: float) -> float:
+    converting, queue, passed = (
+        (line or {}).values() for line in (resource.converting, resource.queue, resource.passed)
+    )
+    return now - min(chain(_first(converting), _first(queue), passed), key=_QUEUED_AT).queued_at
 
 
 def _row_of_session(session: Session, now: float) -> m.Row:

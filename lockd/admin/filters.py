@@ -32,8 +32,18 @@ def wanted_names(prefix: str, options: Mapping[str, Scalar], now: float) -> Filt
         made = _MAKERS[option](value, now)
         if made is not None:
             filters.append(made)
+    match filters:
+        case []:
+            return lambda resource: True
+        case [is_wanted]:
+            return is_wanted
     # The prefix first: it passes over most.
     return lambda resource: all(is_wanted(resource) for is_wanted in filters)
+
+
+def is_contended(resource: Resource) -> bool:
+    """Whether somebody waits for a name."""
+    return resource.waiters_total > 0
 
 
 def _held(value: Scalar, now: float) -> Filter | None:
@@ -41,7 +51,7 @@ def _held(value: Scalar, now: float) -> Filter | None:
 
 
 def _contended(value: Scalar, now: float) -> Filter | None:
-    return (lambda resource: resource.waiters_total > 0) if _flag("contended", value) else None
+    return is_contended if _flag("contended", value) else None
 
 
 def _older_than(value: Scalar, now: float) -> Filter:

@@ -11,21 +11,18 @@ from lockd.translate import facts_of_demand
 from lockd_wire import messages as m
 
 from .desk import Desk
+from .filters import is_contended
 from .paging import page
 
 
 def graph(desk: Desk, request: m.Graph) -> m.AdminReply:
     """Give a page of the graph."""
     now = desk.now
-    return page(
-        request.id, desk.manager.resource_slots, request.cursor, lambda resource: _rows(resource, now), EDGES_MAX
-    )
 
+    def rows_of(resource: Resource) -> Iterator[m.Row]:
+        return (_row(resource, wait, now) for wait in waits(resource))
 
-def _rows(resource: Resource, now: float) -> Iterator[m.Row]:
-    if resource.waiters_total:
-        for wait in waits(resource):
-            yield _row(resource, wait, now)
+    return page(request, desk.manager.resource_slots, is_contended, rows_of, EDGES_MAX)
 
 
 def _row(resource: Resource, wait: Wait, now: float) -> m.Row:

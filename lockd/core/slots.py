@@ -47,8 +47,6 @@ class Slots(Generic[_T]):
 
         Nothing may come or go meanwhile.
         """
-        behind = min(first + slots_max, len(self._things))
-        for slot in range(first, behind):
-            thing = self._things[slot]
+        for slot, thing in enumerate(self._things[first : first + slots_max], first):
             if thing is not None:
                 yield slot, thing
