@@ -19,7 +19,7 @@ import msgspec
 from lockd_wire import endpoints
 
 from .logs import safe
-from .peers import OVERFLOW_UID
+from .peers import OVERFLOW_GID, OVERFLOW_UID
 from .readings import OPTIONS, Reading, from_environment, from_file, from_flags
 from .settings import SYSTEM_STATE_DIRECTORY, Settings, describe
 
@@ -218,10 +218,14 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
         yield "quotas.sessions_per_uid_max", f"at most quotas.sessions_max is allowed, which is {most}"
     if OVERFLOW_UID in config.admin_socket.uids:
         yield "admin_socket.uids", f"{OVERFLOW_UID} is not allowed: every uid of another user namespace appears as it"
-    try:
-        client_socket.gid()
-    except KeyError:
-        yield "client_socket.group", "this machine has no such group"
+    for key, settings in (("client_socket.group", client_socket), ("admin_socket.group", config.admin_socket)):
+        try:
+            gid = settings.gid()
+        except KeyError:
+            yield key, "this machine has no such group"
+            continue
+        if settings is config.admin_socket and gid == OVERFLOW_GID:
+            yield key, f"gid {gid} is not allowed: every gid of another user namespace appears as it"
     if client_socket.group and not client_socket.permissions & stat.S_IWGRP:
         yield "client_socket.group", f"client_socket.mode has to let it in, but is {client_socket.mode}"
     if os.path.realpath(config.runtime_dir) == os.path.realpath(config.state_dir):

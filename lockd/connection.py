@@ -102,6 +102,8 @@ class Connection:
     HEARD: ClassVar[Dialect[Any]]
     #: Bound of what it is told.
     TOLD_FRAME_BYTES_MAX: ClassVar[int]
+    #: Read in one turn.
+    READ_BYTES: ClassVar[int] = _READ_BYTES
 
     def __init__(self, sock: socket.socket, reactor: Reactor, patience: Patience, connections: Connections) -> None:
         """Start serving ``sock``, which does not block. ``connections`` is flushed by its owner at the end of each
@@ -204,7 +206,7 @@ class Connection:
 
     def catch_up(self) -> None:
         """Handle all that has arrived, the end of the connection included, before others are heard."""
-        reads = _LAST_READ_BYTES_MAX // _READ_BYTES
+        reads = _LAST_READ_BYTES_MAX // self.READ_BYTES
         while reads and not self._is_ending and not self.is_closed and self._read():
             reads -= 1
 
@@ -281,7 +283,7 @@ class Connection:
     def _recv(self) -> bytes | None:
         """Return what the peer sent, ``b""`` at the end, None if there is nothing now."""
         try:
-            return self._sock.recv(_READ_BYTES)
+            return self._sock.recv(self.READ_BYTES)
         except BlockingIOError:
             return None
         except OSError:

@@ -15,11 +15,19 @@ from .logs import safe
 # Linux 6.5 and newer; the socket module has no name for it.
 _SO_PEERPIDFD: Final = 77
 
-_UCRED: Final = struct.Struct("iII")
+#: Linux 4.13 and newer; the socket module has no name for it.
+_SO_PEERGROUPS: Final = 59
 
-#: The uid that the kernel shows for one that has no meaning in this user namespace. It can be anybody, so it is
-#: nobody's.
+#: As much as getsockopt() of Python takes: 256 groups. The kernel allows for more, and nobody has as many.
+_GROUPS_BYTES_MAX: Final = 1024
+
+_UCRED: Final = struct.Struct("iII")
+_GID: Final = struct.Struct("I")
+
+#: The uid, and the gid, that the kernel shows for one that has no meaning in this user namespace. It can be anybody, so
+#: it is nobody's.
 OVERFLOW_UID: Final = 65534
+OVERFLOW_GID: Final = 65534
 
 
 class Identity(NamedTuple):
@@ -45,6 +53,21 @@ def credentials(connection: socket.socket) -> tuple[int, int, int]:
     data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     pid, uid, gid = _UCRED.unpack(data)
     return pid, uid, gid
+
+
+def groups(connection: socket.socket) -> frozenset[int]:
+    """Return the gids of the peer, its supplementary groups among them, as they were when it connected.
+
+    Of a peer that has more than 256 groups only the first is known, and of none the one that stands for strangers.
+    """
+    _, _, gid = credentials(connection)
+    try:
+        data = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES_MAX)
+    except OSError as error:
+        if error.errno not in (errno.ERANGE, errno.ENOPROTOOPT):
+            raise
+        data = b""
+    return frozenset((gid, *(number for (number,) in _GID.iter_unpack(data)))) - {OVERFLOW_GID}
 
 
 def identify(connection: socket.socket) -> Identity:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from typing import Literal
 
 import trio
 
@@ -31,6 +32,7 @@ from .logs import log
 from .reactor import Reactor, boottime
 from .recovery import begin
 from .reload import Reloader
+from .settings import AdminSocketSettings, ClientSocketSettings
 from .systemd import ServiceManager, passed_sockets
 
 #: Directories that are missing are made with this mode: the sockets' one to be passed through by whoever may use a
@@ -167,16 +169,22 @@ def _affordable(quotas: Quotas, descriptors: int) -> Quotas:
 
 
 def _listen(config: Config) -> Sockets:
-    try:
-        gid = config.client_socket.gid()
-    except KeyError:
-        raise ListenError(f'there is no group "{config.client_socket.group}" (client_socket.group)') from None
+    gid, readers = _gid(config, "client_socket"), _gid(config, "admin_socket")
     client = listen(os.path.join(config.runtime_dir, CLIENT_SOCKET), config.client_socket.permissions, gid)
     try:
-        return Sockets(client, listen(os.path.join(config.runtime_dir, ADMIN_SOCKET), 0o600))
+        permissions = config.admin_socket.permissions
+        return Sockets(client, listen(os.path.join(config.runtime_dir, ADMIN_SOCKET), permissions, readers))
     except BaseException:
         client.close()
         raise
+
+
+def _gid(config: Config, section: Literal["client_socket", "admin_socket"]) -> int | None:
+    settings: ClientSocketSettings | AdminSocketSettings = getattr(config, section)
+    try:
+        return settings.gid()
+    except KeyError:
+        raise ListenError(f'there is no group "{settings.group}" ({section}.group)') from None
 
 
 def _take_connections(config: Config, sockets: Sockets, driver: Driver, reactor: Reactor) -> None:
@@ -187,6 +195,10 @@ def _take_connections(config: Config, sockets: Sockets, driver: Driver, reactor:
     )
     lobby = Lobby(config.connections.unintroduced_max)
     administrators = {0, os.geteuid(), *config.admin_socket.uids} - {peers.OVERFLOW_UID}
+    readers = _gid(config, "admin_socket")
+    no_member = (
+        f" and no member of {config.admin_socket.group} (admin_socket.group)" if config.admin_socket.group else ""
+    )
     started_at = reactor.clock()
 
     def welcome_client(connection: socket.socket) -> None:
@@ -195,10 +207,12 @@ def _take_connections(config: Config, sockets: Sockets, driver: Driver, reactor:
 
     def welcome_administrator(connection: socket.socket) -> None:
         pid, uid, _ = peers.credentials(connection)
-        admin = AdminConnection(connection, reactor, patience, driver, started_at)
-        if uid not in administrators:
+        may_change = uid in administrators
+        may_read = may_change or (uid != peers.OVERFLOW_UID and readers in peers.groups(connection))
+        admin = AdminConnection(connection, reactor, patience, driver, started_at, may_change)
+        if not may_read:
             log.warning("turned pid %d of uid %d away from the admin socket", pid, uid)
-            admin.turn_away(f"uid {uid} is no administrator of this daemon (admin_socket.uids)")
+            admin.turn_away(f"uid {uid} is no administrator of this daemon (admin_socket.uids){no_member}")
 
     Listener(sockets.client, reactor, welcome_client)
     Listener(sockets.admin, reactor, welcome_administrator)

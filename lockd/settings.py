@@ -51,6 +51,10 @@ def _directory(reason: str, *, default: str, example: str) -> Meta:
     return Meta(description=reason, extra=extra, pattern=r"\A/[^\x00-\x1f\x7f]*\Z")
 
 
+def _gid_of(group: str) -> int | None:
+    return grp.getgrnam(group).gr_gid if group else None
+
+
 class ClientSocketSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Who may connect to the clients' socket. A socket that systemd passes has the permissions of its unit instead."""
 
@@ -85,7 +89,7 @@ class ClientSocketSettings(Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             KeyError: This machine has no such group.
         """
-        return grp.getgrnam(self.group).gr_gid if self.group else None
+        return _gid_of(self.group)
 
 
 class AdminSocketSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,6 +105,29 @@ class AdminSocketSettings(Struct, frozen=True, forbid_unknown_fields=True):
             allowed=f"a list of uids from 0 to {_UID_MAX} without {OVERFLOW_UID}",
         ),
     ] = ()
+    group: Annotated[
+        str,
+        _text(
+            "The group whose members may look at everything and change nothing: the socket is given to it, with the"
+            ' mode "0660". Empty: nobody may but those who may do anything. They see names, labels and programs of'
+            " everybody.",
+            "name of a group",
+            allowed="the name of a group",
+        ),
+    ] = ""
+
+    @property
+    def permissions(self) -> int:
+        """The mode of a socket that the daemon makes itself."""
+        return 0o660 if self.group else 0o600
+
+    def gid(self) -> int | None:
+        """Look up the id of the group. None: there is none.
+
+        Raises:
+            KeyError: This machine has no such group.
+        """
+        return _gid_of(self.group)
 
 
 class QuotaSettings(Struct, frozen=True, forbid_unknown_fields=True):

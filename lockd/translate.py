@@ -83,7 +83,7 @@ def message_of(action: a.Answer | a.Notice, covered: int) -> m.DaemonMessage:
         case a.Granted():
             facts: m.Facts = {}
             if action.abandoned:
-                facts["abandoned"] = tuple(_facts_of_abandonment(each) for each in action.abandoned)
+                facts["abandoned"] = tuple(facts_of_abandonment(each) for each in action.abandoned)
             if action.items:
                 facts["items"] = tuple(_facts_of_item(item) for item in action.items)
                 facts["label"] = action.label
@@ -167,7 +167,8 @@ def _facts_of_step(step: a.Step) -> dict[str, m.Scalar]:
     }
 
 
-def _facts_of_abandonment(abandonment: a.Abandonment) -> dict[str, m.Scalar]:
+def facts_of_abandonment(abandonment: a.Abandonment) -> dict[str, m.Scalar]:
+    """Return who did not release a name as the protocol writes it."""
     return {
         "name": abandonment.name,
         "pid": abandonment.peer.pid,

@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lockd.core": set(),
     "lockd.journal": {"msgspec"},
     "lockd.*": {"lockd", "lockd.core", "lockd.journal", "lockd_wire", "trio", "msgspec", "rich"},
-    "lockd.ctl": {"lockd", "lockd_client", "lockd_wire", "rich"},
+    "lockd.ctl": {"lockd", "lockd_client", "lockd_wire", "rich", "argcomplete"},
     "lockd.demo": {"lockd_client", "rich", "tinydb"},
     "lockd.main": {
         *("lockd", "lockd.*", "lockd.core", "lockd.ctl", "lockd.demo", "lockd.journal", "lockd_client", "lockd_wire"),

@@ -63,12 +63,38 @@ class AdminClient:
         """Return how the daemon is: its version, age, and counts of what there is and of what has happened."""
         return dict(self._ask(m.Status, m.Report).facts)
 
-    def names(self, prefix: str = "") -> Iterator[_Row]:
-        """Yield each name that begins with ``prefix`` and is held or waited for."""
-        return self._pages(lambda number, cursor: m.List(number, prefix, cursor))
+    def names(
+        self,
+        prefix: str = "",
+        *,
+        held: bool = False,
+        contended: bool = False,
+        older_than: float | None = None,
+    ) -> Iterator[_Row]:
+        """Yield each name that begins with ``prefix`` and is held or waited for, in no particular order.
+
+        One that is there all the time is among them, exactly once. Others may be or not.
+
+        Args:
+            prefix: How the names begin.
+            held: Only those that somebody holds.
+            contended: Only those for which somebody waits.
+            older_than: Only those that somebody has held for longer than so many seconds.
+
+        Raises:
+            BadRequest: The daemon cannot look for that.
+        """
+        options: dict[str, m.Scalar] = {}
+        if held:
+            options["held"] = True
+        if contended:
+            options["contended"] = True
+        if older_than is not None:
+            options["older_than"] = older_than
+        return self._pages(lambda number, cursor: m.List(number, prefix, cursor, options))
 
     def show(self, name: str) -> _Row:
-        """Return who holds a name and who waits for it, the first of each.
+        """Return who holds a name, who waits for it, the first of each, and who has not released it.
 
         Raises:
             BadRequest: There cannot be such a name.
@@ -77,8 +103,12 @@ class AdminClient:
         return dict(self._ask(lambda number: m.Show(number, name), m.Report).facts)
 
     def sessions(self) -> Iterator[_Row]:
-        """Yield each session."""
+        """Yield each session, in no particular order."""
         return self._pages(m.Sessions)
+
+    def graph(self) -> Iterator[_Row]:
+        """Yield who waits for whom: for each of the first waiters for a name the first of those in its way there."""
+        return self._pages(m.Graph)
 
     def close(self) -> None:
         """End the conversation. May be called more than once."""

@@ -126,9 +126,10 @@ _SHAPES: Final[tuple[tuple[int, type[m.Message], tuple[_Kind, ...]], ...]] = (
     (50, m.Lost, (_uint, _uint, _uint, _text)),
     (65, m.AdminHello, (_uint, _text, _uint)),
     (66, m.Status, (_uint,)),
-    (67, m.List, (_uint, _text, _uint)),
+    (67, m.List, (_uint, _text, _uint, _options)),
     (68, m.Show, (_uint, _text)),
     (69, m.Sessions, (_uint, _uint)),
+    (70, m.Graph, (_uint, _uint)),
     (97, m.AdminWelcome, (_uint, _uint, _text)),
     (98, m.Report, (_uint, _facts)),
     (99, m.Rows, (_uint, _rows, _uint_or_nil)),
@@ -261,6 +262,11 @@ def encode(message: m.Message, frame_bytes_max: int = FRAME_BYTES_MAX) -> bytes:
     if len(body) > frame_bytes_max:
         raise LocalWireError(f"{shape} would take {len(body)} bytes: a frame has at most {frame_bytes_max}")
     return len(body).to_bytes(4, "big") + body
+
+
+def size_of(value: object) -> int:
+    """Return how many bytes of a frame a part of a message takes."""
+    return len(Packer(buf_size=1024).pack(value))
 
 
 def _shown(value: object) -> str:

@@ -43,7 +43,8 @@ PERMITS_MAX: Final = 1_000_000
 #: Holders that an answer to a client describes. Who waits wants to know whom to call.
 HOLDERS_MAX: Final = 4
 
-#: Rows in one page of an answer on the admin socket: with the longest names and labels there can be, they fill a frame.
+#: Holders, and waiters, that SHOW describes: with the longest names and labels there can be, they fill a frame. So many
+#: rows of any page fit, whatever is in them.
 ROWS_MAX: Final = 8
 
 #: Ids, tokens and counts: what a signed 64-bit column of a database can hold.

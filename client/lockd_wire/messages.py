@@ -11,6 +11,7 @@ from ._typing import NamedTuple, TypeAlias
 #: What options and facts may be. Facts nest no deeper than a list of holders does.
 Scalar: TypeAlias = str | int | float | bool | None
 Facts: TypeAlias = dict[str, Scalar | dict[str, Scalar] | tuple[dict[str, Scalar], ...]]
+Row: TypeAlias = dict[str, Scalar | dict[str, Scalar]]
 
 
 class Hello(NamedTuple):
@@ -207,6 +208,7 @@ class List(NamedTuple):
     id: int
     prefix: str
     cursor: int
+    options: dict[str, Scalar]
 
 
 class Show(NamedTuple):
@@ -218,6 +220,13 @@ class Show(NamedTuple):
 
 class Sessions(NamedTuple):
     """Asks for a page of the sessions."""
+
+    id: int
+    cursor: int
+
+
+class Graph(NamedTuple):
+    """Asks for a page of who waits for whom."""
 
     id: int
     cursor: int
@@ -242,7 +251,7 @@ class Rows(NamedTuple):
     """A page. ``cursor`` is what to ask for next, None behind the last page."""
 
     id: int
-    rows: tuple[dict[str, Scalar | dict[str, Scalar]], ...]
+    rows: tuple[Row, ...]
     cursor: int | None
 
 
@@ -259,6 +268,6 @@ ClientMessage: TypeAlias = (
 )
 Notice: TypeAlias = Waiting | YieldRequested | Lost
 DaemonMessage: TypeAlias = Welcome | Granted | Failed | Done | State | Ticket | Notice
-AdminRequest: TypeAlias = AdminHello | Status | List | Show | Sessions
+AdminRequest: TypeAlias = AdminHello | Status | List | Show | Sessions | Graph
 AdminReply: TypeAlias = AdminWelcome | Report | Rows | AdminFailed
 Message: TypeAlias = ClientMessage | DaemonMessage | AdminRequest | AdminReply

@@ -1,7 +1,6 @@
 """What an administrator can ask, each question with the function that answers it.
 
-Answers come in pages of bounded size, so that no question, however much there is, holds the daemon up or fills an
-outbox."""
+Where there can be much to tell it comes in pages, so that no question holds the daemon up or fills an outbox."""
 
 from __future__ import annotations
 
@@ -15,15 +14,18 @@ from typing import Any, Final, TypeVar
 from lockd import __version__, sentences
 from lockd.core.resources import LockResource, Resource, SemaphoreResource
 from lockd.core.state import Request, Session
-from lockd.core.views import holder
+from lockd.core.views import abandonment, holder
 from lockd.systemd import is_supervised
-from lockd.translate import facts_of_demand, facts_of_holder
+from lockd.translate import facts_of_abandonment, facts_of_demand, facts_of_holder
 from lockd_wire import limits
 from lockd_wire import messages as m
 from lockd_wire.errors import ErrorCode
 from lockd_wire.names import fault_of_name
 
 from .desk import Desk
+from .filters import UnknownFilter, wanted_names
+from .graph import graph
+from .paging import page
 
 #: Holders, and waiters, that SHOW describes. With the longest labels this many of both fill most of a frame.
 _DESCRIBED_MAX: Final = limits.ROWS_MAX
@@ -53,22 +55,19 @@ def status(desk: Desk, request: m.Status) -> m.AdminReply:
 
 def list_names(desk: Desk, request: m.List) -> m.AdminReply:
     """Give a page of the names that are held or waited for."""
-    resources = desk.manager.resources
-    if request.cursor == 0:
-        desk.lay_out(m.List, [name for name in resources if name.startswith(request.prefix)])
-    names, cursor = desk.page(m.List, request.cursor)
-    rows = tuple(_row_of_name(resources[name], desk.now) for name in names if name in resources)
-    return m.Rows(request.id, rows, cursor)
+    try:
+        is_wanted = wanted_names(request.prefix, request.options, desk.now)
+    except UnknownFilter as error:
+        return m.AdminFailed(request.id, ErrorCode.BAD_REQUEST, str(error))
+
+    now = desk.now
+    return page(request, desk.manager.resource_slots, is_wanted, lambda resource: (_row_of_name(resource, now),))
 
 
 def list_sessions(desk: Desk, request: m.Sessions) -> m.AdminReply:
     """Give a page of the sessions."""
-    sessions = desk.manager.sessions
-    if request.cursor == 0:
-        desk.lay_out(m.Sessions, list(sessions))
-    ids, cursor = desk.page(m.Sessions, request.cursor)
-    rows = tuple(_row_of_session(sessions[session], desk.now) for session in ids if session in sessions)
-    return m.Rows(request.id, rows, cursor)
+    now = desk.now
+    return page(request, desk.manager.session_slots, lambda _: True, lambda session: (_row_of_session(session, now),))
 
 
 def show(desk: Desk, request: m.Show) -> m.AdminReply:
@@ -79,6 +78,7 @@ def show(desk: Desk, request: m.Show) -> m.AdminReply:
         return m.AdminFailed(request.id, ErrorCode.BAD_REQUEST, sentence)
     resource = desk.manager.resources.get(request.name) or LockResource(request.name)
     now = desk.now
+    abandoned = desk.manager.abandoned.get(request.name)
     facts: m.Facts = {
         "name": request.name,
         **_permits(resource),
@@ -86,6 +86,7 @@ def show(desk: Desk, request: m.Show) -> m.AdminReply:
         "holders_total": len(resource.holders),
         "waiters": tuple(_waiter(resource, request, position, now) for position, request in _waiters(resource)),
         "waiters_total": resource.waiters_total,
+        "abandoned": None if abandoned is None else facts_of_abandonment(abandonment(abandoned, now)),
     }
     return m.Report(request.id, facts)
 
@@ -96,15 +97,15 @@ ANSWERS: Final[Mapping[type[m.AdminRequest], Callable[[Desk, Any], m.AdminReply]
     m.List: list_names,
     m.Sessions: list_sessions,
     m.Show: show,
+    m.Graph: graph,
 }
 
+#: Those by which something changes. Whoever may only read is refused them.
+CHANGES: Final[frozenset[type[m.AdminRequest]]] = frozenset()
 
-def _row_of_name(resource: Resource, now: float) -> dict[str, m.Scalar | dict[str, m.Scalar]]:
+
+def _row_of_name(resource: Resource, now: float) -> m.Row:
     mode = resource.strongest_held() if isinstance(resource, LockResource) else None
-    converting, queue, passed = (
-        (line or {}).values() for line in (resource.converting, resource.queue, resource.passed)
-    )
-    longest = min(chain(_first(converting), _first(queue), passed), key=_QUEUED_AT, default=None)
     first = next(iter(resource.holders.values()), None)
     return {
         "name": resource.name,
@@ -113,11 +114,18 @@ def _row_of_name(resource: Resource, now: float) -> dict[str, m.Scalar | dict[st
         "holders_total": len(resource.holders),
         "waiters_total": resource.waiters_total,
         "holder": None if first is None else facts_of_holder(holder(resource, first, now)),
-        "longest_wait_seconds": 0.0 if longest is None else now - longest.queued_at,
+        "longest_wait_seconds": _longest_wait(resource, now) if resource.waiters_total else 0.0,
     }
 
 
-def _row_of_session(session: Session, now: float) -> dict[str, m.Scalar | dict[str, m.Scalar]]:
+def _longest_wait(resource: Resource, now: float) -> float:
+    converting, queue, passed = (
+        (line or {}).values() for line in (resource.converting, resource.queue, resource.passed)
+    )
+    return now - min(chain(_first(converting), _first(queue), passed), key=_QUEUED_AT).queued_at
+
+
+def _row_of_session(session: Session, now: float) -> m.Row:
     return {
         "session": session.id,
         "pid": session.peer.pid,

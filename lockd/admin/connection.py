@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from lockd import __version__
 from lockd.connection import Connection, Patience
@@ -13,8 +13,15 @@ from lockd_wire import codec, limits
 from lockd_wire import messages as m
 from lockd_wire.errors import ErrorCode
 
-from .answers import ANSWERS
+from .answers import ANSWERS, CHANGES
 from .desk import Desk
+
+_READS_ONLY: Final = (
+    "members of admin_socket.group may look at everything and change nothing: that takes an administrator"
+)
+
+#: Read in one turn: a few questions. Each may take half a millisecond to answer, and others are not to wait for many.
+_READ_BYTES: Final = 64
 
 
 class AdminConnection(Connection):
@@ -24,6 +31,7 @@ class AdminConnection(Connection):
 
     HEARD: ClassVar = codec.TO_ADMIN
     TOLD_FRAME_BYTES_MAX: ClassVar = limits.FRAME_BYTES_MAX
+    READ_BYTES: ClassVar = _READ_BYTES
 
     def __init__(
         self,
@@ -32,8 +40,9 @@ class AdminConnection(Connection):
         patience: Patience,
         driver: Driver,
         started_at: float,
+        may_change: bool = True,
     ) -> None:
-        self._desk = Desk(driver, reactor, started_at)
+        self._desk = Desk(driver, reactor, started_at, may_change)
         super().__init__(sock, reactor, patience, driver.connections)
 
     def received(self, message: m.AdminRequest) -> None:
@@ -42,6 +51,8 @@ class AdminConnection(Connection):
             self.fail("the first message, and no other, has to be ADMIN_HELLO")
         elif isinstance(message, m.AdminHello):
             self._hello(message)
+        elif type(message) in CHANGES and not self._desk.may_change:
+            self.send(m.AdminFailed(message.id, ErrorCode.ACCESS_DENIED, _READS_ONLY))
         else:
             self.send(ANSWERS[type(message)](self._desk, message))
 

@@ -18,6 +18,7 @@ from .deadlock import Edge
 from .happenings import OF_LOSS, Happening, of_failure
 from .modes import Mode
 from .names import Names
+from .slots import Slots
 from .state import Account, Owner, Request, Session
 from .views import abandonment, name_facts, step
 
@@ -33,6 +34,8 @@ class Book:
         self.last_session = self.last_token
         self.last_place = 0
         self.sessions: dict[int, Session] = {}
+        #: The same, to be gone through piece by piece (B3).
+        self.session_slots: Slots[Session] = Slots()
         self.accounts: dict[int, Account] = {}
         #: The sessions of each process, of those that can be told from others.
         self.processes: dict[tuple[int, str], dict[int, Session]] = {}

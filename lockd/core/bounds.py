@@ -11,6 +11,12 @@ PLACES_COUNTED_MAX: Final = 1000
 #: Holders that an answer names.
 HOLDERS_NAMED_MAX: Final = 4
 
+#: Waiters of one name that the graph shows, holders that it shows in the way of each, and holders among which it looks
+#: for those. Nobody reads more, and somebody waits while it is drawn.
+WAITERS_DRAWN_MAX: Final = 64
+HOLDERS_DRAWN_MAX: Final = 4
+HOLDERS_SEARCHED_MAX: Final = 1024
+
 #: Steps of a deadlock that an answer names. The messages have a bound, and nobody reads a longer circle.
 STEPS_NAMED_MAX: Final = 8
 

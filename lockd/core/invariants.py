@@ -6,7 +6,7 @@ share a shortcut with the code that it checks."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import combinations
 
 from .events import Demand, Permits
@@ -14,6 +14,7 @@ from .liveness import check_waiting, clash, waiters_of
 from .manager import LockManager
 from .modes import UNIT, Mode
 from .resources import Resource, SemaphoreResource
+from .slots import Slots
 from .state import Owner, Request, Session
 
 
@@ -34,6 +35,8 @@ def check(manager: LockManager) -> None:
     _check_processes(manager)
     _check_deadlines(manager)
     _check_tickets(manager)
+    _check_slots("names", manager.resource_slots, manager.resources.values())
+    _check_slots("sessions", manager.session_slots, manager.sessions.values())
     check_waiting(manager)
 
 
@@ -119,6 +122,14 @@ def _check_session(session: Session) -> None:
         waiting = {waiter.id: waiter for waiter in session.waiting.values() if waiter.owner is owner}
         assert owner.grants_total == len(grants), f"I3: what owner {owner.id} of session {session.id} holds"
         assert owner.waiting == waiting, f"I2: what owner {owner.id} of session {session.id} waits for"
+
+
+def _check_slots(
+    what: str, slots: Slots[Resource] | Slots[Session], things: Collection[Resource] | Collection[Session]
+) -> None:
+    found: list[tuple[int, Resource | Session]] = [*slots.look(0, len(slots))]
+    assert all(thing.slot == slot for slot, thing in found), f"I2: one of the {what} does not know its slot"
+    assert {thing for _, thing in found} == set(things), f"I2: the slots of the {what}"
 
 
 def _check_totals(manager: LockManager) -> None:

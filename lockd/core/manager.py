@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from . import actions as a
 from . import earlier, requests, sessions
 from . import events as e
+from .abandoned import Abandoned
 from .book import Book
 from .bounds import COUNTER_BITS, DEFAULT_QUOTAS, Quotas
 from .deadlines import Deadlines
@@ -15,6 +16,7 @@ from .happenings import Happening
 from .records import Record, changes, snapshot
 from .resources import Resource
 from .restoration import Restoration
+from .slots import Slots
 from .state import Account, Request, Session
 
 
@@ -61,6 +63,16 @@ class LockManager:
         return self._book.sessions
 
     @property
+    def session_slots(self) -> Slots[Session]:
+        """The same, to be gone through piece by piece (B3). To look at, not to change."""
+        return self._book.session_slots
+
+    @property
+    def abandoned(self) -> Abandoned:
+        """The names that were abandoned. To look at, not to change."""
+        return self._book.abandoned
+
+    @property
     def processes(self) -> Mapping[tuple[int, str], Mapping[int, Session]]:
         """The sessions of each process, by its pid and what tells it from others with that. To look at, not to
         change."""
@@ -85,6 +97,11 @@ class LockManager:
     def resources(self) -> Mapping[str, Resource]:
         """All names that are held or waited for. To look at, not to change."""
         return self._book.names.resources
+
+    @property
+    def resource_slots(self) -> Slots[Resource]:
+        """The same, to be gone through piece by piece (B3). To look at, not to change."""
+        return self._book.names.slots
 
     @property
     def accounts(self) -> Mapping[int, Account]:

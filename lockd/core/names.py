@@ -9,6 +9,7 @@ from .actions import Reason
 from .bounds import PLACE_STEP, PLACES_COUNTED_MAX
 from .events import Demand, Item, Permits
 from .resources import LockResource, Resource, SemaphoreResource
+from .slots import Slots
 from .state import Request, Session
 
 
@@ -17,6 +18,8 @@ class Names:
 
     def __init__(self) -> None:
         self._resources: dict[str, Resource] = {}
+        #: The same, to be gone through piece by piece (B3).
+        self.slots: Slots[Resource] = Slots()
         #: Places that were given by a move. Those given on arrival are far enough apart for any number of these.
         self._places_between: set[int] = set()
 
@@ -274,11 +277,13 @@ class Names:
             else:
                 resource = LockResource(item.name)
             self._resources[item.name] = resource
+            resource.slot = self.slots.add(resource)
         return resource
 
     def _tidy(self, resource: Resource) -> None:
         if resource.is_unused:
             del self._resources[resource.name]
+            self.slots.remove(resource.slot)
 
 
 class _FirstInTheWay:

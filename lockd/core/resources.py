@@ -25,10 +25,23 @@ class Resource(ABC):
     consist of is added and taken away, and only the kind itself looks into them.
     """
 
-    __slots__ = ("converting", "held", "holders", "name", "passed", "queue", "waiters_total", "wanted", "watchful")
+    __slots__ = (
+        "converting",
+        "held",
+        "holders",
+        "name",
+        "passed",
+        "queue",
+        "slot",
+        "waiters_total",
+        "wanted",
+        "watchful",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
+        #: Where it is among all names (B3). Whoever enters it there knows.
+        self.slot = -1
         self.holders: dict[int, Request] = {}
         self.held = 0
         # Most names are never waited for, and an empty queue is larger than all the rest of a resource. An OrderedDict,

@@ -39,6 +39,7 @@ def account_of(book: Book, uid: int) -> Account:
 def enter(book: Book, session: Session) -> None:
     """Enter a session that has nothing yet."""
     book.sessions[session.id] = session
+    session.slot = book.session_slots.add(session)
     book.accounts[session.peer.uid] = session.account
     session.account.sessions += 1
     if session.peer.process:
@@ -49,6 +50,7 @@ def enter(book: Book, session: Session) -> None:
 def end(book: Book, session: Session, reason: a.EndReason) -> None:
     """End a session and free all it has, as one step (S1)."""
     del book.sessions[session.id]
+    book.session_slots.remove(session.slot)
     _forget_process(book, session)
     book.changed_sessions[session] = None
     book.deadlines.clear(session)

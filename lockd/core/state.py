@@ -73,6 +73,7 @@ class Session(Timed):
         "owners",
         "peer",
         "program",
+        "slot",
         "told",
         "unclaimed",
         "waiting",
@@ -90,6 +91,8 @@ class Session(Timed):
     ) -> None:
         self.due_at, self.due_number = None, 0
         self.id = session_id
+        #: Where it is among all sessions (B3). Whoever enters it there knows.
+        self.slot = -1
         self.peer = peer
         self.program = program
         self.ends_at_eof = ends_at_eof

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else argv
     try:
+        if "_ARGCOMPLETE" in os.environ:
+            from .completion import answer_shell
+
+            answer_shell(parser(()))
         options = parser(words).parse_args(words)
         status: int = options.carry_out(options)
     except KeyboardInterrupt:

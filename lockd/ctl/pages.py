@@ -30,6 +30,7 @@ def show_name(facts: _Facts, output: Output) -> None:
     holders, waiters = facts["holders_total"], facts["waiters_total"]
     if not holders and not waiters:
         output.line(f"{quoted(facts['name'])}: nobody holds it or waits for it")
+        _show_abandoned(facts, output)
         return
     taken = f"{_permits(facts)} taken, " if facts["limit"] else ""
     output.line(f"{quoted(facts['name'])}: {taken}{count(holders, 'holder')}, {count(waiters, 'waiter')}")
@@ -39,6 +40,19 @@ def show_name(facts: _Facts, output: Output) -> None:
             output.table(columns, [{**row, "limit": facts["limit"]} for row in facts[described]])
         if more := total - len(facts[described]):
             output.line(f"and {more} more")
+    _show_abandoned(facts, output)
+
+
+def _show_abandoned(facts: _Facts, output: Output) -> None:
+    # A daemon of an earlier version says nothing of it.
+    abandoned = facts.get("abandoned")
+    if abandoned is not None:
+        label = f" {quoted(abandoned['label'])}" if abandoned["label"] else ""
+        output.line("")
+        output.line(
+            f"abandoned {duration(abandoned['ago_seconds'])} ago by {abandoned['pid']} {abandoned['program'] or '?'}"
+            f"{label}, which did not release it: what it stands for may be half done"
+        )
 
 
 def show_sessions(rows: Sequence[_Facts], output: Output) -> None:
@@ -131,6 +145,8 @@ _PROCESS = (
     Column("USER", _user),
     Column("PROGRAM", _program, gives_way=True),
 )
+#: The systemd unit of the process.
+_UNIT = Column("UNIT", lambda row: row.get("unit") or "-", may_go=True)
 _MODE = Column("MODE", _mode)
 _LABEL = Column("LABEL", lambda row: row["label"] or "-", gives_way=True)
 
@@ -144,6 +160,7 @@ _NAMES = (
 )
 _HOLDERS = (
     *_PROCESS,
+    _UNIT,
     _MODE,
     Column("HELD FOR", lambda row: duration(row["held_seconds"]), align="right"),
     _LABEL,
@@ -151,6 +168,7 @@ _HOLDERS = (
 _WAITERS = (
     Column("PLACE", lambda row: row["position"], align="right"),
     *_PROCESS,
+    _UNIT,
     Column("MODE", _wanted_mode),
     Column("WAITED", lambda row: duration(row["waited_seconds"]), align="right"),
     Column("GIVES UP", _gives_up),
@@ -159,6 +177,7 @@ _WAITERS = (
 _SESSIONS = (
     Column("SESSION", lambda row: row["session"], align="right"),
     *_PROCESS,
+    _UNIT,
     Column("GRANTS", lambda row: row["grants"], align="right"),
     Column("WAITING", lambda row: row["waiting"], align="right"),
     Column("OPEN FOR", lambda row: duration(row["age_seconds"]), align="right"),

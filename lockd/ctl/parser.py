@@ -153,6 +153,11 @@ def _add_list(commands: _Commands) -> None:
         commands, "list", "list the names that are held or waited for", texts.LIST, texts.LIST_EXAMPLES
     )
     command.add_argument("subject", nargs="?", default="", metavar="PREFIX", help="only names that begin with this")
+    command.add_argument("--held", action="store_true", help="only names that somebody holds")
+    command.add_argument("--contended", action="store_true", help="only names for which somebody waits")
+    command.add_argument(
+        "--older-than", type=_seconds, metavar="SECONDS", help="only names that somebody has held for longer"
+    )
 
 
 def _add_show(commands: _Commands) -> None:
@@ -166,12 +171,34 @@ def _add_sessions(commands: _Commands) -> None:
     command = _report_command(
         commands, "sessions", "list the processes that use the daemon", texts.SESSIONS, texts.SESSIONS_EXAMPLES
     )
+    command.add_argument("--held", action="store_true", help="only those that hold something")
+    command.add_argument("--waiting", action="store_true", help="only those that wait for something")
+    command.add_argument(
+        "--older-than", type=_seconds, default=-1.0, metavar="SECONDS", help="only those that are open for longer"
+    )
     command.set_defaults(subject="")
 
 
 def _add_status(commands: _Commands) -> None:
     command = _report_command(commands, "status", "show how the daemon is", texts.STATUS, texts.STATUS_EXAMPLES)
     command.set_defaults(subject="")
+
+
+def _add_graph(commands: _Commands) -> None:
+    command = _report_command(commands, "graph", "show who waits for whom", texts.GRAPH, texts.GRAPH_EXAMPLES)
+    command.add_argument("subject", nargs="?", metavar="NAME", help="only what hangs together with this name")
+    drawing: dict[str, Any] = {"dest": "drawing", "action": "store_const"}
+    command.add_argument("--dot", const="dot", help="in the language of Graphviz", **drawing)
+    command.add_argument("--mermaid", const="mermaid", help="in the language of Mermaid", **drawing)
+    command.set_defaults(carry_out=_graph)
+
+
+def _add_completion(commands: _Commands) -> None:
+    command = _command(
+        commands, "completion", "print what makes a shell complete", texts.COMPLETION, texts.COMPLETION_EXAMPLES
+    )
+    command.add_argument("shell", choices=("bash", "zsh", "fish"), help="for which shell")
+    command.set_defaults(carry_out=_completion)
 
 
 def _report_command(commands: _Commands, name: str, summary: str, text: str, examples: str) -> argparse.ArgumentParser:
@@ -290,6 +317,18 @@ def _report(options: Any) -> int:
     return report(options)
 
 
+def _graph(options: Any) -> int:
+    from .reports import graph
+
+    return graph(options)
+
+
+def _completion(options: Any) -> int:
+    from .completion import print_script
+
+    return print_script(options)
+
+
 def _chaos(options: Any) -> int:
     from .chaos import chaos
 
@@ -303,5 +342,7 @@ _ADDERS: Mapping[str, Callable[[_Commands], None]] = {
     "show": _add_show,
     "sessions": _add_sessions,
     "status": _add_status,
+    "graph": _add_graph,
     "chaos": _add_chaos,
+    "completion": _add_completion,
 }

@@ -1,4 +1,4 @@
-"""``lockctl list``, ``show``, ``sessions`` and ``status``: a question on the admin socket, and the answer."""
+"""``lockctl list``, ``show``, ``sessions``, ``status``, ``graph``: a question on the admin socket, and the answer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from lockd_wire.names import fault_of_name
 from . import statuses
 from .complaints import complain, complain_of
 from .output import Output
+from .units import add_units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    #: What is asked, by whom, about what; and how the answer is shown to people.
-    _Report = tuple[Callable[[AdminClient, str], Any], Callable[[Any, Output], None]]
+    #: What is asked, by whom, given the command line; and how the answer is shown to people.
+    _Report = tuple[Callable[[AdminClient, argparse.Namespace], Any], Callable[[Any, Output], None]]
 
 
 def report(options: argparse.Namespace) -> int:
@@ -28,9 +29,9 @@ def report(options: argparse.Namespace) -> int:
     from . import pages
 
     reports: Mapping[str, _Report] = {
-        "list": (lambda admin, prefix: list(admin.names(prefix)), pages.show_names),
-        "show": (lambda admin, name: admin.show(name), pages.show_name),
-        "sessions": (lambda admin, _: list(admin.sessions()), pages.show_sessions),
+        "list": (_names, pages.show_names),
+        "show": (_name, pages.show_name),
+        "sessions": (_sessions, pages.show_sessions),
         "status": (lambda admin, _: admin.status(), pages.show_status),
     }
     ask, show = reports[options.report]
@@ -41,7 +42,7 @@ def report(options: argparse.Namespace) -> int:
         return statuses.USAGE
     try:
         with AdminClient(admin_path(options)) as admin:
-            answer = ask(admin, options.subject)
+            answer = ask(admin, options)
     except LockError as error:
         return complain_of_admin(error)
     output = Output()
@@ -55,11 +56,65 @@ def report(options: argparse.Namespace) -> int:
     return output.finish()
 
 
+def graph(options: argparse.Namespace) -> int:
+    """Ask who waits for whom, draw it, and return the exit status."""
+    from .drawings import dot, mermaid
+    from .graph import Graph, show_graph
+
+    fault = fault_of_name(options.subject) if options.subject is not None else None
+    if fault is not None:
+        complain(f'the name "{options.subject:.80}" {fault}')
+        return statuses.USAGE
+    try:
+        with AdminClient(admin_path(options)) as admin:
+            answer = Graph(admin.graph())
+    except LockError as error:
+        return complain_of_admin(error)
+    if options.subject is not None:
+        answer = answer.around(options.subject)
+    output = Output()
+    if options.json:
+        import json
+
+        output.document(json.dumps(answer.rows, indent=2))
+    elif options.drawing is not None:
+        output.document({"dot": dot, "mermaid": mermaid}[options.drawing](answer))
+    else:
+        show_graph(answer, output)
+    return output.finish()
+
+
+def _names(admin: AdminClient, options: argparse.Namespace) -> list[dict[str, Any]]:
+    rows = admin.names(options.subject, held=options.held, contended=options.contended, older_than=options.older_than)
+    return sorted(rows, key=lambda row: row["name"])
+
+
+def _name(admin: AdminClient, options: argparse.Namespace) -> dict[str, Any]:
+    facts = admin.show(options.subject)
+    add_units([*facts["holders"], *facts["waiters"]])
+    return facts
+
+
+def _sessions(admin: AdminClient, options: argparse.Namespace) -> list[dict[str, Any]]:
+    rows = [
+        row
+        for row in admin.sessions()
+        if (row["grants"] or not options.held)
+        and (row["waiting"] or not options.waiting)
+        and row["age_seconds"] > options.older_than
+    ]
+    add_units(rows)
+    return sorted(rows, key=lambda row: row["session"])
+
+
 def complain_of_admin(error: LockError) -> int:
     """Say what the library says of a question on the admin socket, and return the exit status."""
     status = complain_of(error)
     if isinstance(error, AccessDenied):
-        complain("the daemon answers root, the user that it runs as, and the uids in its admin_socket.uids: try sudo")
+        complain(
+            "the daemon answers root, the user that it runs as, and whom its admin_socket.uids and admin_socket.group let"
+            " in: try sudo"
+        )
     return status
 
 

@@ -63,8 +63,7 @@ Without the lock COMMAND is never run.
 """
 
 LIST = """\
-List the names that are held or waited for, in the order in which they came into
-use.
+List the names that are held or waited for, sorted.
 """
 
 LIST_EXAMPLES = """\
@@ -72,12 +71,16 @@ examples:
   lockctl list
   lockctl list reports/
       only names that begin with this
-  lockctl list --json | jq -r '.[] | select(.waiters_total > 0).name'
+  lockctl list --contended
       where somebody waits
+  lockctl list --older-than 3600
+      what somebody has held for more than an hour
+  lockctl list --json | jq -r '.[] | select(.waiters_total > 9).name'
 """
 
 SHOW = """\
-Show who holds one name and who waits for it, in the order in which they came.
+Show who holds one name and who waits for it, in the order in which they came,
+and who has left it without releasing it.
 """
 
 SHOW_EXAMPLES = """\
@@ -105,6 +108,38 @@ STATUS_EXAMPLES = """\
 examples:
   lockctl status
   lockctl status --json | jq .waiters
+"""
+
+GRAPH = """\
+Show who waits for whom. At the top of each tree is one who waits for nobody;
+below everybody are those whose way it is in, each with the name that it waits
+for. Who holds a name is shown rather than who comes first in its queue.
+"""
+
+GRAPH_EXAMPLES = """\
+examples:
+  lockctl graph
+  lockctl graph db/orders
+      only what hangs together with this name
+  lockctl graph --dot | dot -Tsvg >waits.svg
+      as a picture; dashed arrows lead to those who come first in a queue
+  lockctl graph --mermaid
+      for a page in Markdown
+"""
+
+COMPLETION = """\
+Print a script by which a shell completes commands, options, and the names of
+locks, as far as this user may ask for them.
+"""
+
+COMPLETION_EXAMPLES = """\
+examples:
+  lockctl completion bash >/etc/bash_completion.d/lockctl
+      for everybody, from the next shell on
+  eval "$(lockctl completion bash)"
+      for this shell
+  lockctl completion zsh >/usr/local/share/zsh/site-functions/_lockctl
+  lockctl completion fish >~/.config/fish/completions/lockctl.fish
 """
 
 REPORT_STATUSES = f"""

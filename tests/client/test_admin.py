@@ -84,7 +84,7 @@ def test_pages(peer: Peer, admin: AdminClient) -> None:
         m.Rows(4, ({"name": "a3"},), None),
     ]
     assert [row["name"] for row in admin.names("a")] == ["a1", "a2", "a3"]
-    assert peer.heard[1:] == [m.List(2, "a", 0), m.List(3, "a", 17), m.List(4, "a", 23)]
+    assert peer.heard[1:] == [m.List(2, "a", 0, {}), m.List(3, "a", 17, {}), m.List(4, "a", 23, {})]
 
 
 def test_sessions(peer: Peer, admin: AdminClient) -> None:

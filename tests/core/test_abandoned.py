@@ -137,3 +137,15 @@ def test_whose_exit_is_an_orderly_end() -> None:
     assert told_about(manager, event._replace(terms=event.terms._replace(exit_releases=True))) == [("db", 1)]
     give(manager, ProcessExited(b))
     assert told_about(manager, acquire(c, 1)) == []
+
+
+def test_what_was_abandoned_can_be_looked_at() -> None:
+    """A1."""
+    manager = make_manager()
+    [a] = connect_many(manager, 1)
+    give(manager, acquire(a, 1, label="half way"))
+    give(manager, ProcessExited(a), at=3.0)
+    record = manager.abandoned.get("db")
+    assert record is not None
+    assert (record.peer.pid, record.label, record.at) == (1, "half way", 3.0)
+    assert manager.abandoned.get("log") is None

@@ -11,14 +11,18 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from lockd import __version__
+from lockd.admin import paging
 from lockd_wire import messages as m
 from lockd_wire.codec import encode
-from lockd_wire.limits import FRAME_BYTES_MAX, ROWS_MAX, UINT_MAX
+from lockd_wire.errors import LocalWireError
+from lockd_wire.limits import ELEMENTS_MAX, FRAME_BYTES_MAX, ROWS_MAX, UINT_MAX
 from lockd_wire.names import fault_of_name
 from support.shell import Peer, Shell, acquire
 
 HELLO = m.AdminHello(0, "lockd-admin", 1)
 OWN: dict[str, m.Scalar] = {"pid": os.getpid(), "uid": os.getuid()}
+#: Rows of one page, if they are short.
+PAGE = ELEMENTS_MAX
 NO_PERMITS: dict[str, m.Scalar] = {"permits": 0, "limit": 0}
 
 
@@ -103,7 +107,7 @@ async def test_semaphores_are_told_of_by_their_permits(shell: Shell, autojump_cl
     assert await waiter.asks(m.Acquire(1, 1, (("pool", 3, 3),), None, {})) == []
     await trio.sleep(4)
     peer = await shell.administrator()
-    rows, report = await peer.asks(m.List(1, "", 0), m.Show(2, "pool"))
+    rows, report = await peer.asks(m.List(1, "", 0, {}), m.Show(2, "pool"))
     held: dict[str, m.Scalar] = {
         **{**OWN, "program": "holder", "label": "", "mode": "", "permits": 2, "held_seconds": 4},
         **{"token": token, "attached": True},
@@ -122,7 +126,7 @@ async def test_semaphores_are_told_of_by_their_permits(shell: Shell, autojump_cl
     )
     assert report.facts == {
         **{"name": "pool", **taken, "holders": (held,), "holders_total": 1},
-        **{"waiters": (waits,), "waiters_total": 1},
+        **{"waiters": (waits,), "waiters_total": 1, "abandoned": None},
     }
 
 
@@ -136,7 +140,7 @@ async def test_list_tells_of_each_name_who_has_it_and_who_wants_it(shell: Shell,
     reader.says(acquire(4, mode="S"))
     await trio.sleep(2)
     peer = await shell.administrator()
-    [rows] = await peer.asks(m.List(1, "", 0))
+    [rows] = await peer.asks(m.List(1, "", 0, {}))
     assert rows == m.Rows(
         1,
         (
@@ -171,7 +175,7 @@ async def test_list_of_a_name_that_only_a_detached_session_wants(shell: Shell, a
     await trio.sleep(5)
     holder.says(m.Release(2, token, False))
     peer = await shell.administrator()
-    [rows] = await peer.asks(m.List(1, "", 0))
+    [rows] = await peer.asks(m.List(1, "", 0, {}))
     assert rows.rows == (
         {
             **{"name": "db", "mode": "", "holders_total": 0, "waiters_total": 1, "longest_wait_seconds": 5},
@@ -185,8 +189,59 @@ async def test_list_can_be_asked_for_a_prefix(shell: Shell, autojump_clock: Mock
     holder, peer = await shell.welcomed(), await shell.administrator()
     await holder.granted(acquire(1, "db/a"), acquire(2, "db/b"), acquire(3, "d"), acquire(4, "x/db/"))
     for prefix, names in (("db/", ["db/a", "db/b"]), ("", ["db/a", "db/b", "d", "x/db/"]), ("none", [])):
-        [rows] = await peer.asks(m.List(1, prefix, 0))
+        [rows] = await peer.asks(m.List(1, prefix, 0, {}))
         assert [row["name"] for row in rows.rows] == names
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({}, ["young", "old", "wanted", "waited for"]),
+        ({"held": True}, ["young", "old", "wanted"]),
+        ({"held": False, "contended": False}, ["young", "old", "wanted", "waited for"]),
+        ({"contended": True}, ["wanted", "waited for"]),
+        ({"contended": True, "held": True}, ["wanted"]),
+        ({"older_than": 1.5}, ["old", "wanted"]),
+        ({"older_than": 1000}, []),
+    ],
+)
+async def test_list_can_be_asked_for_some_names(
+    shell: Shell, options: dict[str, m.Scalar], names: list[str], autojump_clock: MockClock
+) -> None:
+    one, other = await shell.welcomed(), await shell.welcomed()
+    [_, _, token] = await one.granted(acquire(1, "old"), acquire(2, "wanted"), acquire(3, "waited for"))
+    await other.granted(acquire(1, "x"))
+    assert await other.asks(acquire(2, "wanted"), acquire(3, "waited for")) == []
+    other.hangs_up()
+    await trio.sleep(3)
+    one.says(m.Release(4, token, False), acquire(5, "young"))
+    await trio.sleep(1)
+    peer = await shell.administrator()
+    [rows] = await peer.asks(m.List(1, "", 0, options))
+    assert sorted(row["name"] for row in rows.rows if row["name"] != "x") == sorted(names)
+    [rows] = await peer.asks(m.List(2, "w", 0, options))
+    assert sorted(row["name"] for row in rows.rows) == sorted(name for name in names if name[0] == "w")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"helt": True}, '"helt" is not an option of LIST, which has held, contended, older_than'),
+        ({"\x1b": 1}, '"\\x1b" is not an option of LIST, which has held, contended, older_than'),
+        ({"held": 1}, "held has to be true or false"),
+        ({"contended": "yes"}, "contended has to be true or false"),
+        ({"older_than": True}, "older_than has to be a number of seconds, and not below 0"),
+        ({"older_than": -1}, "older_than has to be a number of seconds, and not below 0"),
+        ({"older_than": None}, "older_than has to be a number of seconds, and not below 0"),
+    ],
+)
+async def test_an_option_that_cannot_be_is_refused(
+    shell: Shell, options: dict[str, m.Scalar], sentence: str, autojump_clock: MockClock
+) -> None:
+    peer = await shell.administrator()
+    refused, status = await peer.asks(m.List(1, "", 0, options), m.Status(2))
+    assert refused == m.AdminFailed(1, "bad_request", sentence)
+    assert status.id == 2
 
 
 async def pages(peer: Peer, page: Callable[[int], m.AdminRequest]) -> list[m.Rows]:
@@ -200,30 +255,56 @@ async def pages(peer: Peer, page: Callable[[int], m.AdminRequest]) -> list[m.Row
     return read
 
 
-@pytest.mark.parametrize("total", [0, 1, ROWS_MAX - 1, ROWS_MAX, ROWS_MAX + 1, 3 * ROWS_MAX, 3 * ROWS_MAX + 2])
+@pytest.mark.parametrize("total", [0, 1, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE + 2])
 async def test_list_comes_in_pages(shell: Shell, total: int, autojump_clock: MockClock) -> None:
     holder, peer = await shell.welcomed(), await shell.administrator()
     names = [f"name/{number}" for number in range(total)]
     await holder.granted(*[acquire(number + 1, name) for number, name in enumerate(names)])
-    read = await pages(peer, lambda cursor: m.List(1, "", cursor))
+    read = await pages(peer, lambda cursor: m.List(1, "", cursor, {}))
     assert [row["name"] for rows in read for row in rows.rows] == names
-    assert len(read) == max((total + ROWS_MAX - 1) // ROWS_MAX, 1)
-    # It is over then.
-    assert await peer.asks(m.List(2, "", ROWS_MAX)) == [m.Rows(2, (), None)]
+    assert len(read) == max((total + PAGE - 1) // PAGE, 1)
 
 
-async def test_what_went_between_two_pages_is_not_on_the_second(shell: Shell, autojump_clock: MockClock) -> None:
+async def test_a_page_has_as_many_rows_as_fit(shell: Shell, autojump_clock: MockClock) -> None:
+    holder, peer = await shell.welcomed("p" * 64), await shell.administrator()
+    names = [f"{number:03}" + "n" * 252 for number in range(3 * PAGE)]
+    await holder.granted(*[acquire(number, name, label="l" * 256) for number, name in enumerate(names, 1)])
+    read = await pages(peer, lambda cursor: m.List(1, "", cursor, {}))
+    assert [row["name"] for rows in read for row in rows.rows] == names
+    [length] = {len(rows.rows) for rows in read[:-1]}
+    assert ROWS_MAX <= length < PAGE
+    one_more = read[0]._replace(rows=(*read[0].rows, read[1].rows[0]))
+    with pytest.raises(LocalWireError, match="a frame has at most"):
+        encode(one_more)
+
+
+async def test_no_page_takes_long_however_much_is_passed_over(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr(paging, "_SLOTS_MAX", 4)
     holder, peer = await shell.welcomed(), await shell.administrator()
-    names = [f"name/{number:02}" for number in range(2 * ROWS_MAX)]
+    names = [*(f"a{number}" for number in range(10)), "b", *(f"c{number}" for number in range(5))]
+    await holder.granted(*[acquire(number, name) for number, name in enumerate(names, 1)])
+    read = await pages(peer, lambda cursor: m.List(1, "b", cursor, {}))
+    assert [[row["name"] for row in rows.rows] for rows in read] == [[], [], ["b"], []]
+    read = await pages(peer, lambda cursor: m.List(1, "", cursor, {}))
+    assert [row["name"] for rows in read for row in rows.rows] == names
+
+
+async def test_what_comes_and_goes_between_two_pages(shell: Shell, autojump_clock: MockClock) -> None:
+    holder, peer = await shell.welcomed(), await shell.administrator()
+    names = [f"name/{number:02}" for number in range(2 * PAGE)]
     tokens = await holder.granted(*[acquire(number + 1, name) for number, name in enumerate(names)])
-    [first] = await peer.asks(m.List(1, "", 0))
-    holder.says(m.Release(100, tokens[0], False), m.Release(101, tokens[-1], False), acquire(102, "new"))
-    [second] = await peer.asks(m.List(2, "", first.cursor))
-    assert [row["name"] for rows in (first, second) for row in rows.rows] == names[:-1]
+    [first] = await peer.asks(m.List(1, "", 0, {}))
+    holder.says(m.Release(100, tokens[0], False), m.Release(101, tokens[-1], False))
+    holder.says(acquire(102, "new"), acquire(103, "newer"))
+    [second] = await peer.asks(m.List(2, "", first.cursor, {}))
+    # What was there all the time is on one of them; the slots of the others were used again.
+    assert [row["name"] for rows in (first, second) for row in rows.rows] == [*names[:-1], "new"]
     assert second.cursor is None
     # A request with cursor 0 starts anew.
-    [again] = await peer.asks(m.List(3, "", 0))
-    assert [row["name"] for row in again.rows] == names[1 : 1 + ROWS_MAX]
+    [again] = await peer.asks(m.List(3, "", 0, {}))
+    assert [row["name"] for row in again.rows] == ["newer", *names[1:PAGE]]
 
 
 @pytest.mark.parametrize("cursor", [1, 8, 10**6, UINT_MAX])
@@ -232,20 +313,23 @@ async def test_a_cursor_that_nobody_gave_out_leads_nowhere(
 ) -> None:
     peer = await shell.administrator()
     await shell.welcomed()
-    assert await peer.asks(m.List(1, "", cursor), m.Sessions(2, cursor)) == [m.Rows(1, (), None), m.Rows(2, (), None)]
+    assert await peer.asks(m.List(1, "", cursor, {}), m.Sessions(2, cursor)) == [
+        m.Rows(1, (), None),
+        m.Rows(2, (), None),
+    ]
 
 
 async def test_two_lists_can_be_read_side_by_side(shell: Shell, autojump_clock: MockClock) -> None:
     holder = await shell.welcomed()
-    others = [await shell.welcomed() for _ in range(ROWS_MAX)]
-    await holder.granted(*[acquire(number, f"name/{number}") for number in range(1, ROWS_MAX + 2)])
+    others = [await shell.welcomed() for _ in range(PAGE)]
+    await holder.granted(*[acquire(number, f"name/{number}") for number in range(1, PAGE + 2)])
     peer, another = await shell.administrator(), await shell.administrator()
-    [names] = await peer.asks(m.List(1, "", 0))
+    [names] = await peer.asks(m.List(1, "", 0, {}))
     [sessions] = await peer.asks(m.Sessions(2, 0))
-    [theirs] = await another.asks(m.List(1, "", 0))
-    [names_on] = await peer.asks(m.List(3, "", names.cursor))
+    [theirs] = await another.asks(m.List(1, "", 0, {}))
+    [names_on] = await peer.asks(m.List(3, "", names.cursor, {}))
     [sessions_on] = await peer.asks(m.Sessions(4, sessions.cursor))
-    [theirs_on] = await another.asks(m.List(2, "", theirs.cursor))
+    [theirs_on] = await another.asks(m.List(2, "", theirs.cursor, {}))
     assert [len(rows.rows) for rows in (names_on, sessions_on, theirs_on)] == [1, 1, 1]
     assert len(others) + 1 == len(sessions.rows) + len(sessions_on.rows)
 
@@ -279,12 +363,12 @@ async def test_sessions_tells_who_is_there(shell: Shell, autojump_clock: MockClo
 
 
 async def test_sessions_come_in_pages(shell: Shell, autojump_clock: MockClock) -> None:
-    for _ in range(2 * ROWS_MAX + 1):
+    for _ in range(2 * PAGE + 1):
         await shell.welcomed()
     peer = await shell.administrator()
     read = await pages(peer, lambda cursor: m.Sessions(1, cursor))
     ids = [row["session"] for rows in read for row in rows.rows]
-    assert len(set(ids)) == len(ids) == 2 * ROWS_MAX + 1
+    assert len(set(ids)) == len(ids) == 2 * PAGE + 1
     assert len(read) == 3
 
 
@@ -318,6 +402,7 @@ async def test_show_tells_all_about_a_name(shell: Shell, autojump_clock: MockClo
                 {**waits, "label": "", "mode": "S", "position": 2, "deadline_seconds": None},
             ),
             "waiters_total": 3,
+            "abandoned": None,
         },
     )
 
@@ -331,7 +416,7 @@ async def test_conversions_stand_before_the_queue(shell: Shell, autojump_clock: 
     assert await one.asks(m.Convert(2, token, "X", None, {})) == []
     await trio.sleep(1)
     peer = await shell.administrator()
-    shown = await peer.asks(m.Show(1, "db"), m.List(2, "", 0))
+    shown = await peer.asks(m.Show(1, "db"), m.List(2, "", 0, {}))
     waiting = [(row["program"], row["mode"], row["converts_from"], row["position"]) for row in _waiters(shown[0])]
     assert waiting == [("one", "X", "S", 1), ("writer", "X", "", 2)]
     assert [row["label"] for row in _waiters(shown[0])] == ["reads", ""]
@@ -341,7 +426,7 @@ async def test_conversions_stand_before_the_queue(shell: Shell, autojump_clock: 
     # Nobody is there any more for the one who converts: others may pass, and it keeps its place all the same.
     one.hangs_up()
     await trio.sleep(5)
-    shown = await peer.asks(m.Show(3, "db"), m.List(4, "", 0))
+    shown = await peer.asks(m.Show(3, "db"), m.List(4, "", 0, {}))
     waiting = [(row["program"], row["mode"], row["converts_from"], row["position"]) for row in _waiters(shown[0])]
     assert waiting == [("one", "X", "S", 1), ("writer", "X", "", 1)]
     assert shown[1].rows[0]["longest_wait_seconds"] == 9
@@ -356,7 +441,7 @@ async def test_a_name_on_which_there_is_nothing_but_a_conversion_has_a_longest_w
     assert await one.asks(m.Convert(2, token, "X", None, {})) == []
     await trio.sleep(7)
     peer = await shell.administrator()
-    [rows] = await peer.asks(m.List(1, "", 0))
+    [rows] = await peer.asks(m.List(1, "", 0, {}))
     assert rows.rows[0]["longest_wait_seconds"] == 7
 
 
@@ -368,7 +453,8 @@ def _waiters(report: m.Report) -> tuple[dict[str, m.Scalar], ...]:
 
 async def test_a_name_that_nobody_has_is_no_unknown_name(shell: Shell, autojump_clock: MockClock) -> None:
     peer = await shell.administrator()
-    nobody: m.Facts = {"name": "db", "holders": (), "holders_total": 0, "waiters": (), "waiters_total": 0, **NO_PERMITS}
+    nobody: m.Facts = {"name": "db", "holders": (), "holders_total": 0, "waiters": (), "waiters_total": 0}
+    nobody |= {"abandoned": None, **NO_PERMITS}
     assert await peer.asks(m.Show(1, "db")) == [m.Report(1, nobody)]
 
 
@@ -390,6 +476,11 @@ async def test_the_longest_of_everything_fits_into_every_answer(
     """An answer that does not fit into a frame would be a bug, and bugs end the daemon."""
     program, label = "日" * 21, "\N{SOFT HYPHEN}" * 128
     names = [f"{number:02}" + "日" * 84 for number in range(2 * ROWS_MAX)]
+    is_lock = held == ("IX",)
+    if is_lock:
+        gone = await shell.welcomed(program, release_on_eof=True)
+        await gone.granted(acquire(1, names[0], label=label))
+        gone.hangs_up()
     peers = [await shell.welcomed(program) for _ in range(2 * ROWS_MAX)]
     for peer in peers:
         peer.says(*[m.Acquire(at, 1, ((name, *held),), None, {"label": label}) for at, name in enumerate(names, 1)])
@@ -399,15 +490,82 @@ async def test_the_longest_of_everything_fits_into_every_answer(
     await trio.sleep(100)
     asking = await shell.administrator()
     questions: list[m.Message] = [
-        m.List(UINT_MAX, "", 0),
+        m.List(UINT_MAX, "", 0, {}),
         m.Sessions(UINT_MAX, 0),
         m.Show(UINT_MAX, names[0]),
         m.Status(UINT_MAX),
+        m.Graph(UINT_MAX, 0),
     ]
     answers = await asking.asks(*questions)
-    assert [type(answer) for answer in answers] == [m.Rows, m.Rows, m.Report, m.Report]
+    assert [type(answer) for answer in answers] == [m.Rows, m.Rows, m.Report, m.Report, m.Rows]
     rows, show = answers[0], answers[2].facts
-    assert (len(rows.rows), len(show["holders"]), len(show["waiters"])) == (ROWS_MAX, ROWS_MAX, ROWS_MAX)
+    assert len(rows.rows) >= ROWS_MAX
+    assert (len(show["holders"]), len(show["waiters"])) == (ROWS_MAX, ROWS_MAX)
+    assert (show["abandoned"] is None) == (not is_lock)
     assert (show["holders_total"], show["waiters_total"]) == (2 * ROWS_MAX, 2 * ROWS_MAX)
-    for answer in (rows, answers[2]):
+    for answer in (rows, answers[2], answers[4]):
         assert len(encode(answer)) > FRAME_BYTES_MAX // 2, "the control: it is near the bound"
+
+
+async def test_show_tells_who_left_a_name_half_done(shell: Shell, autojump_clock: MockClock) -> None:
+    gone = await shell.welcomed("importer", release_on_eof=True)
+    await gone.granted(acquire(1, label="half way"))
+    gone.hangs_up()
+    await trio.sleep(3)
+    peer = await shell.administrator()
+    [report] = await peer.asks(m.Show(1, "db"))
+    assert report.facts["holders_total"] == 0
+    assert report.facts["abandoned"] == {
+        **OWN,
+        **{"name": "db", "program": "importer", "label": "half way", "ago_seconds": 3},
+    }
+
+
+async def test_graph_tells_who_waits_for_whom(shell: Shell, autojump_clock: MockClock) -> None:
+    holder, second, third = (
+        await shell.welcomed("holder"),
+        await shell.welcomed("second"),
+        await shell.welcomed("third"),
+    )
+    await holder.granted(acquire(1, mode="S", label="backup"), acquire(2, "free"))
+    await trio.sleep(2)
+    assert await second.asks(acquire(1, owner=7)) == []
+    await trio.sleep(1)
+    assert await third.asks(acquire(1, mode="S")) == []
+    peer = await shell.administrator()
+    [sessions, rows] = await peer.asks(m.Sessions(1, 0), m.Graph(2, 0))
+    ids = {row["program"]: row["session"] for row in sessions.rows}
+    one: dict[str, m.Scalar] = {**OWN, "owner": 1, "permits": 0, "attached": True, "label": ""}
+    waits = {**one, "session": ids["second"], "owner": 7, "program": "second", "mode": "X", "seconds": 1}
+    name: dict[str, m.Scalar] = {"name": "db", "limit": 0, "holders_total": 1, "waiters_total": 2}
+    assert rows == m.Rows(
+        2,
+        (
+            {
+                **{**name, "held": True, "waiter": waits},
+                "blocker": {
+                    **{**one, "session": ids["holder"], "program": "holder", "label": "backup"},
+                    **{"mode": "S", "seconds": 3},
+                },
+            },
+            {
+                **{**name, "held": False, "blocker": waits},
+                "waiter": {**one, "session": ids["third"], "program": "third", "mode": "S", "seconds": 0},
+            },
+        ),
+        None,
+    )
+
+
+async def test_the_graph_of_many_waiters_comes_in_pages(shell: Shell, autojump_clock: MockClock) -> None:
+    holder, waiter, peer = await shell.welcomed(), await shell.welcomed(), await shell.administrator()
+    names = [f"name/{number}" for number in range(5)]
+    await holder.granted(*[acquire(number, name) for number, name in enumerate(names, 1)])
+    for place in range(30):
+        waiter.says(*[acquire(1 + 5 * place + at, name, owner=1 + 5 * place + at) for at, name in enumerate(names)])
+        await wait_all_tasks_blocked()
+    read = await pages(peer, lambda cursor: m.Graph(1, cursor))
+    rows_read: list[dict[str, Any]] = [row for rows in read for row in rows.rows]
+    edges = [(row["name"], row["waiter"]["owner"], row["held"]) for row in rows_read]
+    assert len(read) > 5
+    assert len(edges) == len(set(edges)) == 5 * (30 + 29)

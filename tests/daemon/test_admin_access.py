@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 from random import Random
 
@@ -15,7 +16,7 @@ from lockd_wire import limits
 from lockd_wire import messages as m
 from lockd_wire.codec import TO_ADMIN, TO_DAEMON, encode
 from lockd_wire.limits import UINT_MAX
-from support.permissions import SOMEBODY, needs_root
+from support.permissions import SOMEBODY, SOMEBODY_ELSE, groups, needs_root
 from support.shell import Shell, Start, acquire, hello
 
 HELLO = m.AdminHello(0, "lockd-admin", 1)
@@ -53,6 +54,54 @@ async def test_the_uid_that_stands_for_strangers_is_nobody(start: Start, autojum
     assert [answer.code for answer in await peer.hears()] == ["access_denied"]
 
 
+#: A group of this machine.
+READERS = next(group for group in grp.getgrall() if group.gr_gid not in (0, os.getegid(), 65534, *os.getgroups()))
+
+
+@needs_root
+@pytest.mark.parametrize("gids", [(READERS.gr_gid,), (SOMEBODY, SOMEBODY_ELSE, READERS.gr_gid)])
+async def test_a_member_of_the_group_may_look_and_change_nothing(
+    start: Start, gids: tuple[int, ...], monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    shell = await start(admin_socket__group=READERS.gr_name)
+    os.chmod(shell.directory, 0o711)
+    status = os.stat(shell.admin_socket)
+    assert (status.st_mode & 0o777, status.st_gid) == (0o660, READERS.gr_gid)
+    with groups(*gids):
+        reader = shell.connect_admin(uid=SOMEBODY)
+    welcome, answer = await reader.asks(HELLO, m.List(1, "", 0, {}))
+    assert (type(welcome), type(answer)) == (m.AdminWelcome, m.Rows)
+    # Whatever changes something is refused, and the conversation goes on.
+    monkeypatch.setattr(admin, "CHANGES", frozenset({m.Show}))
+    refused, answer = await reader.asks(m.Show(2, "db"), m.Status(3))
+    assert (refused.id, refused.code, answer.id) == (2, "access_denied", 3)
+    assert refused.sentence.startswith("members of admin_socket.group may look at everything and change nothing")
+    administrator = await shell.administrator()
+    assert isinstance((await administrator.asks(m.Show(2, "db")))[0], m.Report)
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("uid", "gids"),
+    [(SOMEBODY, (SOMEBODY,)), (SOMEBODY, (65534, 65534)), (65534, (READERS.gr_gid, READERS.gr_gid))],
+)
+async def test_nobody_else_may_look(start: Start, uid: int, gids: tuple[int, ...], autojump_clock: MockClock) -> None:
+    shell = await _open_to_all(await start(admin_socket__group=READERS.gr_name))
+    with groups(*gids):
+        peer = shell.connect_admin(uid=uid)
+    words = f"uid {uid} is no administrator of this daemon (admin_socket.uids) and no member of {READERS.gr_name}"
+    assert await peer.asks(HELLO) == [m.AdminFailed(0, "access_denied", f"{words} (admin_socket.group)")]
+    assert peer.is_ended
+
+
+@needs_root
+async def test_without_a_group_nobody_is_in_it(start: Start, autojump_clock: MockClock) -> None:
+    shell = await start()
+    assert os.stat(shell.admin_socket).st_mode & 0o777 == 0o600
+    peer = (await _open_to_all(shell)).connect_admin(uid=SOMEBODY)
+    assert [answer.code for answer in await peer.hears()] == ["access_denied"]
+
+
 async def _open_to_all(shell: Shell) -> Shell:
     """Let everybody connect whom the kernel would keep out, so that the daemon has to."""
     os.chmod(shell.directory, 0o711)
@@ -73,7 +122,8 @@ CLIENT_MESSAGES: list[m.Message] = [
     m.Adopt(1, 1, "ticket"),
     m.Inherit(1, 1),
 ]
-ADMIN_MESSAGES: list[m.Message] = [HELLO, m.Status(1), m.List(1, "", 0), m.Show(1, "db"), m.Sessions(1, 0)]
+ADMIN_MESSAGES: list[m.Message] = [HELLO, m.Status(1), m.List(1, "", 0, {}), m.Show(1, "db"), m.Sessions(1, 0)]
+ADMIN_MESSAGES += [m.Graph(1, 0)]
 
 
 @pytest.mark.parametrize("is_welcomed", [True, False])

@@ -70,6 +70,7 @@ def test_every_option_can_be_set_by_its_variable_and_by_the_file(file: Path) -> 
         group = "{GROUP}"
         [admin_socket]
         uids = [1000, 1001]
+        group = "{GROUP}"
         [quotas]
         sessions_max = 4
         sessions_per_uid_max = 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -127,6 +128,10 @@ def problems_in(text: str | bytes, path: Path) -> list[str]:
             [': client_socket.group is "no such group": this machine has no such group.'],
         ),
         (
+            '[admin_socket]\ngroup = "no such group"',
+            [': admin_socket.group is "no such group": this machine has no such group.'],
+        ),
+        (
             f'[client_socket]\ngroup = "{GROUP}"',
             [f': client_socket.group is "{GROUP}": client_socket.mode has to let it in, but is 0600.'],
         ),
@@ -244,3 +249,9 @@ def test_a_user_without_a_home_has_to_say_where_the_state_is_kept() -> None:
     assert caught.value.problems == [
         'default: state_dir is "~/.local/state/lockd": an absolute path without control characters is allowed.'
     ]
+
+
+def test_the_group_of_strangers_is_no_group_of_readers(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grp.getgrnam", lambda name: SimpleNamespace(gr_gid=65534))
+    why = "gid 65534 is not allowed: every gid of another user namespace appears as it"
+    assert problems_in('[admin_socket]\ngroup = "nogroup"', file) == [f': admin_socket.group is "nogroup": {why}.']

@@ -10,14 +10,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lockd import peers
 from lockd.peers import Identity, PeerGone, has_exited, identify, short_name
-from support.permissions import SOMEBODY, effective_uid, needs_root
+from support.permissions import SOMEBODY, effective_uid, groups, needs_root
 
-SO_PEERPIDFD = 77
+SO_PEERPIDFD, SO_PEERGROUPS = 77, 59
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ class OlderKernel:
         self._error = error
 
     def getsockopt(self, level: int, option: int, size: int = 0) -> bytes:
-        if option == SO_PEERPIDFD:
+        if option in (SO_PEERPIDFD, SO_PEERGROUPS):
             raise OSError(self._error, os.strerror(self._error))
         return self._pid.to_bytes(4, "little") + (1000).to_bytes(4, "little") + (1001).to_bytes(4, "little")
 
@@ -77,6 +78,36 @@ def test_the_uid_is_the_one_of_connect(
     assert identity.uid == SOMEBODY
     assert identity.pidfd is not None
     closing.callback(os.close, identity.pidfd)
+
+
+@needs_root
+def test_the_groups_are_those_of_connect(accepted: Callable[[], socket.socket]) -> None:
+    with groups(7, 54321, 54322, 65534):
+        peer = accepted()
+    assert peers.groups(peer) == {7, 54321, 54322}
+    with groups(65534):
+        peer = accepted()
+    assert peers.groups(peer) == set()
+
+
+@needs_root
+def test_of_somebody_in_too_many_groups_the_first_is_known(accepted: Callable[[], socket.socket]) -> None:
+    with groups(7, *range(1000, 1257)):
+        peer = accepted()
+    assert peers.groups(peer) == {7}
+    with groups(7, *range(1000, 1256)):
+        peer = accepted()
+    assert peers.groups(peer) == {7, *range(1000, 1256)}
+
+
+@pytest.mark.parametrize("error", [errno.ENOPROTOOPT, errno.ENOMEM])
+def test_a_kernel_that_does_not_tell_the_groups(error: int) -> None:
+    peer: Any = OlderKernel(os.getpid(), error)
+    if error == errno.ENOPROTOOPT:
+        assert peers.groups(peer) == {1001}
+    else:
+        with pytest.raises(OSError, match=os.strerror(error)):
+            peers.groups(peer)
 
 
 def test_a_process_that_has_exited_is_seen(closing: ExitStack) -> None:

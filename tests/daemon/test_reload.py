@@ -27,6 +27,7 @@ OTHERS = {
     "client_socket.mode": "0666",
     "client_socket.group": "root",
     "admin_socket.uids": "1",
+    "admin_socket.group": "root",
     "quotas.sessions_max": "6000",
     "quotas.sessions_per_uid_max": "4000",
     "quotas.grants_per_uid_max": "3",

@@ -19,6 +19,7 @@ from support.raw import (
     ADMIN_WELCOME,
     CONVERT,
     FOREVER,
+    GRAPH,
     HELLO,
     LIST,
     QUERY,
@@ -65,7 +66,15 @@ def test_an_admin_hello_that_is_refused(
 
 
 @pytest.mark.parametrize(
-    "question", [(ADMIN_HELLO, 1, "lockd-admin", 1), (STATUS, 1), (LIST, 1, "", 0), (SHOW, 1, "db"), (SESSIONS, 1, 0)]
+    "question",
+    [
+        (ADMIN_HELLO, 1, "lockd-admin", 1),
+        (STATUS, 1),
+        (LIST, 1, "", 0, []),
+        (SHOW, 1, "db"),
+        (SESSIONS, 1, 0),
+        (GRAPH, 1, 0),
+    ],
 )
 def test_a_question_of_administrators_is_unknown_to_the_client_socket(
     connect: Connect, question: tuple[object, ...]
@@ -118,7 +127,7 @@ def test_list(connect: Connect, admin: Raw, name: str) -> None:
     token = holder.acquire(1, name)
     waiter.send(ACQUIRE, 1, 1, [[name, "S"]], FOREVER, [])
     waiter.pong(2)
-    kind, id, [row], cursor = admin.ask(LIST, 1, name, 0)
+    kind, id, [row], cursor = admin.ask(LIST, 1, name, 0, [])
     assert (kind, id, cursor) == (ROWS, 1, None)
     assert row.pop("longest_wait_seconds") >= 0
     assert row["holder"].pop("held_seconds") >= 0
@@ -133,24 +142,67 @@ def test_list(connect: Connect, admin: Raw, name: str) -> None:
 
 def test_pages(connect: Connect, admin: Raw, name: str) -> None:
     holder = connect()
-    names = [f"{name} {number:02}" for number in range(20)]
+    names = [f"{name} {number:02}" for number in range(100)]
     for request, each in enumerate(names, start=1):
         holder.acquire(request, each)
-    kind, _, first, cursor = admin.ask(LIST, 1, name, 0)
-    assert (kind, len(first)) == (ROWS, 8)
-    _, _, second, cursor = admin.ask(LIST, 2, name, cursor)
-    assert [row["name"] for row in first + second] == names[:16]
-    _, _, third, end = admin.ask(LIST, 3, name, cursor)
-    assert ([row["name"] for row in third], end) == (names[16:], None)
-    # A request with cursor 0 starts anew.
-    assert admin.ask(LIST, 4, name, 0)[2] == [
-        {**row, "holder": {**row["holder"], "held_seconds": pytest.approx(row["holder"]["held_seconds"], abs=60)}}
-        for row in first
+    read = []
+    cursor: int | None = 0
+    while cursor is not None:
+        kind, _, page, cursor = admin.ask(LIST, 1, name, cursor, [])
+        assert (kind, len(page) <= 32) == (ROWS, True)
+        read += [row["name"] for row in page]
+    assert sorted(read) == names
+
+
+def test_filters(connect: Connect, admin: Raw, name: str) -> None:
+    holder, waiter = connect(), connect()
+    for request, each in enumerate((f"{name} 1", f"{name} 2"), start=1):
+        holder.acquire(request, each)
+    waiter.queue_up(1, [f"{name} 2", "X"])
+    for number, (options, numbers) in enumerate(
+        [
+            ([], ["1", "2"]),
+            ([["held", True], ["older_than", 0]], ["1", "2"]),
+            ([["contended", True]], ["2"]),
+            ([["older_than", 3600]], []),
+        ]
+    ):
+        rows = admin.ask(LIST, number, name, 0, options)[2]
+        assert sorted(row["name"][-1] for row in rows) == numbers
+    kind, id, code, sentence = admin.ask(LIST, 9, name, 0, [["older", 1]])
+    assert (kind, id, code) == (ADMIN_FAILED, 9, "bad_request")
+    assert sentence == '"older" is not an option of LIST, which has held, contended, older_than'
+    assert admin.ask(STATUS, 10)[0] == REPORT
+
+
+def test_graph(connect: Connect, admin: Raw, name: str) -> None:
+    holder, waiter, behind = connect("holder"), connect("waiter"), connect("behind")
+    holder.acquire(1, name, "S")
+    waiter.queue_up(1, [name, "X"])
+    behind.queue_up(1, [name, "S"])
+    rows: list[dict[str, Any]] = []
+    cursor: int | None = 0
+    while cursor is not None:
+        kind, id, page, cursor = admin.ask(GRAPH, 3, cursor)
+        assert (kind, id) == (ROWS, 3)
+        rows += [row for row in page if row["name"] == name]
+    assert [(row["waiter"]["program"], row["blocker"]["program"], row["held"]) for row in rows] == [
+        ("waiter", "holder", True),
+        ("behind", "waiter", False),
     ]
+    assert list(rows[0]) == ["name", "limit", "holders_total", "waiters_total", "held", "waiter", "blocker"]
+    assert (
+        list(rows[0]["waiter"])
+        == list(rows[0]["blocker"])
+        == [
+            *("session", "owner", "pid", "uid", "program", "label", "mode", "permits", "seconds", "attached"),
+        ]
+    )
+    assert (rows[0]["waiter"]["mode"], rows[0]["blocker"]["mode"], rows[0]["limit"]) == ("X", "S", 0)
 
 
 def test_show(connect: Connect, admin: Raw, name: str) -> None:
-    nothing = {"holders": [], "holders_total": 0, "waiters": [], "waiters_total": 0}
+    nothing = {"holders": [], "holders_total": 0, "waiters": [], "waiters_total": 0, "abandoned": None}
     nobody = {"name": name, "permits": 0, "limit": 0, **nothing}
     assert admin.ask(SHOW, 1, name) == [REPORT, 1, nobody]
     holder, waiter = connect("holder"), connect("waiter")
@@ -174,7 +226,7 @@ def test_a_semaphore(connect: Connect, admin: Raw, name: str) -> None:
     holder.take(1, [name, 2, 5])
     holder.take(2, [name, 1, 5])
     waiter.queue_up(1, [name, 4, 5])
-    [row] = admin.ask(LIST, 1, name, 0)[2]
+    [row] = admin.ask(LIST, 1, name, 0, [])[2]
     facts = admin.ask(SHOW, 2, name)[2]
     for table in (row, facts):
         assert (table["permits"], table["limit"]) == (3, 5)
@@ -212,7 +264,7 @@ def test_sessions(connect: Connect, admin: Raw, name: str) -> None:
     cursor: int | None = 0
     while cursor is not None:
         kind, _, page, cursor = admin.ask(SESSIONS, 1, cursor)
-        assert (kind, len(page) <= 8) == (ROWS, True)
+        assert (kind, len(page) <= 32) == (ROWS, True)
         rows += page
     one, two = (row for row in rows if row["program"].startswith(name[:30]))
     # Each is as old as it was when its own page was made, so the ages of two pages cannot be compared.

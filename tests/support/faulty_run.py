@@ -175,7 +175,7 @@ class Run:
         admin = None
         if is_asking and self._is_running:
             admin = self._shell.connect_admin()
-            admin.says(m.AdminHello(0, limits.ADMIN_MAGIC, limits.VERSION), m.Status(1), m.List(2, "", 0))
+            admin.says(m.AdminHello(0, limits.ADMIN_MAGIC, limits.VERSION), m.Status(1), m.List(2, "", 0, {}))
         # One half after the other, so that somebody speaks who has had nothing to do with what just failed.
         for half in (self.ground.clients[::2], self.ground.clients[1::2]):
             for client in half:

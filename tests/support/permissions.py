@@ -41,6 +41,19 @@ def effective_uid(uid: int | None) -> Iterator[None]:
 
 
 @contextmanager
+def groups(gid: int, *supplementary: int) -> Iterator[None]:
+    """Be in these groups, and in no other, for as long as the block lasts."""
+    before, all_before = os.getegid(), os.getgroups()
+    os.setgroups(supplementary)
+    os.setegid(gid)
+    try:
+        yield
+    finally:
+        os.setegid(before)
+        os.setgroups(all_before)
+
+
+@contextmanager
 def umask(mask: int) -> Iterator[None]:
     """Have this umask for as long as the block lasts."""
     before = os.umask(mask)

@@ -129,9 +129,10 @@ FIELDS: dict[type[m.Message], tuple[Kind, ...]] = {
     m.Lost: (UINT, UINT, UINT, TEXT),
     m.AdminHello: (UINT, TEXT, UINT),
     m.Status: (UINT,),
-    m.List: (UINT, TEXT, UINT),
+    m.List: (UINT, TEXT, UINT, OPTIONS),
     m.Show: (UINT, TEXT),
     m.Sessions: (UINT, UINT),
+    m.Graph: (UINT, UINT),
     m.AdminWelcome: (UINT, UINT, TEXT),
     m.Report: (UINT, FACTS),
     m.Rows: (UINT, ROWS, UINT_OR_NIL),
@@ -159,6 +160,6 @@ def dialect_of(message: type[m.Message]) -> Dialect[Any]:
 def array_of(message: m.Message) -> tuple[Any, ...]:
     """Return the array that stands for a message on the wire."""
     fields: list[Any] = list(message)
-    if isinstance(message, m.Hello | m.Acquire | m.Convert):
+    if isinstance(message, m.Hello | m.Acquire | m.Convert | m.List):
         fields[-1] = tuple(message.options.items())
     return (NUMBERS[type(message)], *fields)

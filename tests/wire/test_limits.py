@@ -26,12 +26,17 @@ SECONDS = 123456.789
 
 # Nobody has more of these than 32 bits can count.
 PEER: dict[str, m.Scalar] = {"pid": 2**32 - 1, "uid": 2**32 - 1, "program": PROGRAM, "attached": False}
-HOLDER: dict[str, m.Scalar] = {**PEER, "label": LABEL, "mode": "X", "held_seconds": SECONDS, "token": UINT_MAX}
+HOLDER: dict[str, m.Scalar] = {
+    **{**PEER, "label": LABEL, "mode": "SIX", "permits": 0},
+    **{"held_seconds": SECONDS, "token": UINT_MAX},
+}
 WAITER: dict[str, m.Scalar] = {
     **PEER,
     "label": LABEL,
-    "mode": "X",
-    "position": UINT_MAX,
+    "mode": "SIX",
+    "permits": 0,
+    "converts_from": "SIX",
+    "position": ROWS_MAX,
     "waited_seconds": SECONDS,
     "deadline_seconds": SECONDS,
 }
@@ -51,6 +56,17 @@ ROW_OF_SESSIONS: dict[str, m.Scalar | dict[str, m.Scalar]] = {
     "waiting": UINT_MAX,
     "age_seconds": SECONDS,
 }
+ABANDONED: dict[str, m.Scalar] = {
+    **{"name": NAME, "pid": 2**32 - 1, "uid": 2**32 - 1, "program": PROGRAM, "label": "l" * 64, "ago_seconds": SECONDS},
+}
+IN_GRAPH: dict[str, m.Scalar] = {
+    **{**PEER, "session": UINT_MAX, "owner": UINT_MAX, "label": LABEL, "mode": "SIX", "permits": UINT_MAX},
+    "seconds": SECONDS,
+}
+ROW_OF_GRAPH: dict[str, m.Scalar | dict[str, m.Scalar]] = {
+    **{"name": NAME, "limit": UINT_MAX, "holders_total": UINT_MAX, "waiters_total": UINT_MAX, "held": True},
+    **{"waiter": IN_GRAPH, "blocker": IN_GRAPH},
+}
 TOTALS: m.Facts = {"name": NAME, "holders_total": UINT_MAX, "waiters_total": UINT_MAX}
 
 
@@ -65,10 +81,17 @@ TOTALS: m.Facts = {"name": NAME, "holders_total": UINT_MAX, "waiters_total": UIN
         m.State(UINT_MAX, UINT_MAX, {**TOTALS, "holders": (HOLDER,) * HOLDERS_MAX}),
         m.Rows(UINT_MAX, (ROW_OF_LIST,) * ROWS_MAX, UINT_MAX),
         m.Rows(UINT_MAX, (ROW_OF_SESSIONS,) * ROWS_MAX, UINT_MAX),
-        m.Report(UINT_MAX, {**TOTALS, "holders": (HOLDER,) * ROWS_MAX, "waiters": (WAITER,) * ROWS_MAX}),
+        m.Report(
+            UINT_MAX,
+            {
+                **{**TOTALS, "permits": 0, "limit": 0},
+                **{"holders": (HOLDER,) * ROWS_MAX, "waiters": (WAITER,) * ROWS_MAX, "abandoned": ABANDONED},
+            },
+        ),
+        m.Rows(UINT_MAX, (ROW_OF_GRAPH,), UINT_MAX),
         m.Report(UINT_MAX, {f"a_rather_long_name_of_a_fact_{number}": UINT_MAX for number in range(ELEMENTS_MAX)}),
     ],
-    ids=["ACQUIRE", "FAILED", "STATE", "LIST", "SESSIONS", "SHOW", "STATUS"],
+    ids=["ACQUIRE", "FAILED", "STATE", "LIST", "SESSIONS", "SHOW", "GRAPH", "STATUS"],
 )
 def test_the_longest_message_fits_into_a_frame(message: m.Message) -> None:
     assert encode(message)
