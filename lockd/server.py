@@ -28,6 +28,7 @@ from .journal import JournalError
 from .keeper import Keeper
 from .listeners import Listener, ListenError, Sockets, listen
 from .logs import log
+from .onlookers.gallery import Gallery
 from .reactor import Reactor, boottime
 from .recovery import begin
 from .reload import Reloader
@@ -187,6 +188,7 @@ def _take_connections(config: Config, sockets: Sockets, driver: Driver, reactor:
     )
     lobby = Lobby(config.connections.unintroduced_max)
     administrators = {0, os.geteuid(), *config.admin_socket.uids} - {peers.OVERFLOW_UID}
+    gallery = Gallery(driver, reactor, config.diagnostics)
     started_at = reactor.clock()
 
     def welcome_client(connection: socket.socket) -> None:
@@ -195,7 +197,7 @@ def _take_connections(config: Config, sockets: Sockets, driver: Driver, reactor:
 
     def welcome_administrator(connection: socket.socket) -> None:
         pid, uid, _ = peers.credentials(connection)
-        admin = AdminConnection(connection, reactor, patience, driver, started_at)
+        admin = AdminConnection(connection, reactor, patience, driver, gallery, started_at)
         if uid not in administrators:
             log.warning("turned pid %d of uid %d away from the admin socket", pid, uid)
             admin.turn_away(f"uid {uid} is no administrator of this daemon (admin_socket.uids)")

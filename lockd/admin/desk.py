@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from lockd.driver import Driver
+from lockd.onlookers.gallery import Gallery
 from lockd.reactor import Reactor
 from lockd_wire import limits
 from lockd_wire import messages as m
@@ -15,9 +16,10 @@ _ROWS_PER_PAGE: Final = limits.ROWS_MAX
 class Desk:
     """Where one administrator's questions are answered: the daemon, and the pages that were laid out for it."""
 
-    def __init__(self, driver: Driver, reactor: Reactor, started_at: float) -> None:
+    def __init__(self, driver: Driver, reactor: Reactor, gallery: Gallery, started_at: float) -> None:
         """Make a desk. ``started_at`` is when the daemon did."""
         self.driver = driver
+        self.gallery = gallery
         self.manager = driver.manager
         self.started_at = started_at
         self._reactor = reactor
