@@ -1,11 +1,11 @@
-"""``lockctl list``, ``show``, ``sessions`` and ``status``: a question on the admin socket, and the answer."""
+"""What ``lockctl`` reports: a question on the admin socket, and the answer."""
 
 from __future__ import annotations
 
 import os
 
 from lockd_client import AdminClient
-from lockd_client.errors import AccessDenied, LockError
+from lockd_client.errors import AccessDenied, DaemonUnavailable, LockError
 from lockd_wire import endpoints
 from lockd_wire.names import fault_of_name
 
@@ -29,15 +29,14 @@ def report(options: argparse.Namespace) -> int:
 
     reports: Mapping[str, _Report] = {
         "list": (lambda admin, prefix: list(admin.names(prefix)), pages.show_names),
-        "show": (lambda admin, name: admin.show(name), pages.show_name),
+        "show": (_shown, pages.show_name),
         "sessions": (lambda admin, _: list(admin.sessions()), pages.show_sessions),
+        "history": (lambda admin, name: list(admin.history(name)), pages.show_history),
         "status": (lambda admin, _: admin.status(), pages.show_status),
     }
     ask, show = reports[options.report]
-    # What begins no name cannot be asked for.
-    fault = fault_of_name(options.subject) if options.subject else None
-    if fault is not None:
-        complain(f'the name "{options.subject:.80}" {fault}')
+    if (fault := fault_of_subject(options)) is not None:
+        complain(fault)
         return statuses.USAGE
     try:
         with AdminClient(admin_path(options)) as admin:
@@ -53,6 +52,23 @@ def report(options: argparse.Namespace) -> int:
     else:
         show(answer, output)
     return output.finish()
+
+
+def fault_of_subject(options: argparse.Namespace) -> str | None:
+    """Return what is wrong with the name or the prefix that is asked about: what begins no name cannot be."""
+    fault = fault_of_name(options.subject) if options.subject else None
+    return None if fault is None else f'the name "{options.subject:.80}" {fault}'
+
+
+def _shown(admin: AdminClient, name: str) -> dict[str, Any]:
+    facts = admin.show(name)
+    try:
+        happened = list(admin.history(name))
+    except DaemonUnavailable:
+        # It was told to remember nothing.
+        happened = []
+    # The others are the holders and waiters that are shown anyway.
+    return {**facts, "history": [row for row in happened if row["what"] not in ("granted", "queued")]}
 
 
 def complain_of_admin(error: LockError) -> int:
