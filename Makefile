@@ -5,6 +5,7 @@
 #   make test-all  the tests on every Python from 3.11 to 3.14 that this machine has
 #   make search    every state of the lock manager that a few processes reach, the nearest million: some 15 minutes
 #   make crash     32 processes that take locks, and a daemon that is killed 1,000 times: some 10 minutes
+#   make screens   what lockctl shows, in docs/lockctl.md, anew from a real daemon
 #   make venv      everything installed and nothing run: for an editor
 #   make install   the daemon, and the units that run it; docs/operations.md tells what is to be done around it
 #   make uninstall remove what that put there
@@ -24,7 +25,7 @@ LIBDIR ?= /usr/local/lib
 UNITS = $(patsubst systemd/%,%,$(wildcard systemd/system/* systemd/user/*))
 SETTINGS = $(patsubst systemd/%,%,$(wildcard systemd/sysusers.d/* systemd/tmpfiles.d/*))
 
-.PHONY: venv demo test check test-all search crash install install-program install-units uninstall clean
+.PHONY: venv demo test check test-all search crash screens install install-program install-units uninstall clean
 .NOTPARALLEL:
 
 venv: $(VENV)/.installed-test,dev
@@ -65,6 +66,9 @@ PROCESSES ?= 32
 SEED ?= 0
 crash: $(VENV)/.installed-test
 	cd tests && $(abspath $(BIN))/python -m support.crash_campaign $(KILLS) $(PROCESSES) $(SEED)
+
+screens: $(VENV)/.installed-test
+	cd tests && $(abspath $(BIN))/python -m support.screens
 
 install: install-program install-units
 

@@ -157,6 +157,11 @@ def span(seconds: float | None) -> str:
     return duration(seconds) if seconds >= SHORTEST_SECONDS else "0 s"
 
 
+def _until_now(row: _Facts, what: str) -> str:
+    """Say how long it has been so, if this is what has become of the request and it is so still."""
+    return f"{duration(row['ago_seconds'])} so far" if row["what"] == what else ""
+
+
 def _at(row: _Facts) -> str:
     from datetime import datetime, timedelta
 
@@ -182,8 +187,8 @@ _HISTORY = (
     *_PROCESS[:2],
     Column("PROGRAM", lambda row: row["program"] or "?", gives_way=True),
     Column("MODE", mode_of_event),
-    Column("WAITED", lambda row: span(row["waited_seconds"]), align="right"),
-    Column("HELD", lambda row: span(row["held_seconds"]), align="right"),
+    Column("WAITED", lambda row: _until_now(row, "queued") or span(row["waited_seconds"]), align="right"),
+    Column("HELD", lambda row: _until_now(row, "granted") or span(row["held_seconds"]), align="right"),
     _LABEL,
 )
 NAMES = (
