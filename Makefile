@@ -6,6 +6,7 @@
 #   make search    every state of the lock manager that a few processes reach, the nearest million: some 15 minutes
 #   make crash     32 processes that take locks, and a daemon that is killed 1,000 times: some 10 minutes
 #   make bench     lockd, what it is measured against, and its peers, side by side: some 20 minutes; make bench QUICK=yes: 2
+#   make screens   what lockctl shows, in docs/lockctl.md, anew from a real daemon
 #   make venv      everything installed and nothing run: for an editor
 #   make install   the daemon, and the units that run it; docs/operations.md tells what is to be done around it
 #   make uninstall remove what that put there
@@ -25,7 +26,7 @@ LIBDIR ?= /usr/local/lib
 UNITS = $(patsubst systemd/%,%,$(wildcard systemd/system/* systemd/user/*))
 SETTINGS = $(patsubst systemd/%,%,$(wildcard systemd/sysusers.d/* systemd/tmpfiles.d/*))
 
-.PHONY: venv demo test check test-all search crash bench install install-program install-units uninstall clean
+.PHONY: venv demo test check test-all search crash bench screens install install-program install-units uninstall clean
 .NOTPARALLEL:
 
 venv: $(VENV)/.installed-test,dev
@@ -73,6 +74,9 @@ bench: $(VENV)/.installed-bench
 	cd benchmarks && $(abspath $(BIN))/python -m bench \
 	    --work='$(WORK)' --peers='$(PEERS)' --rounds='$(ROUNDS)' --seconds='$(SECONDS)' \
 	    --quick='$(QUICK)' --record='$(RECORD)' --reuse='$(REUSE)'
+
+screens: $(VENV)/.installed-test
+	cd tests && $(abspath $(BIN))/python -m support.screens
 
 install: install-program install-units
 

@@ -29,6 +29,7 @@ from .journal import JournalError
 from .keeper import Keeper
 from .listeners import Listener, ListenError, Sockets, listen
 from .logs import log
+from .onlookers.gallery import Gallery
 from .reactor import Reactor, boottime
 from .recovery import begin
 from .reload import Reloader
@@ -199,6 +200,7 @@ def _take_connections(config: Config, sockets: Sockets, driver: Driver, reactor:
     no_member = (
         f" and no member of {config.admin_socket.group} (admin_socket.group)" if config.admin_socket.group else ""
     )
+    gallery = Gallery(driver, reactor, config.diagnostics)
     started_at = reactor.clock()
 
     def welcome_client(connection: socket.socket) -> None:
@@ -209,7 +211,7 @@ def _take_connections(config: Config, sockets: Sockets, driver: Driver, reactor:
         pid, uid, _ = peers.credentials(connection)
         may_change = uid in administrators
         may_read = may_change or (uid != peers.OVERFLOW_UID and readers in peers.groups(connection))
-        admin = AdminConnection(connection, reactor, patience, driver, started_at, may_change)
+        admin = AdminConnection(connection, reactor, patience, driver, gallery, started_at, may_change)
         if not may_read:
             log.warning("turned pid %d of uid %d away from the admin socket", pid, uid)
             admin.turn_away(f"uid {uid} is no administrator of this daemon (admin_socket.uids){no_member}")

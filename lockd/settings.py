@@ -239,6 +239,21 @@ class SessionSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 15.0
 
 
+class DiagnosticsSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the daemon remembers and looks out for beside its work."""
+
+    history_names_max: Annotated[
+        int,
+        _option(
+            "Of so many names, those last in use, the latest 16 to 32 ends of a grant or a wait are remembered, which"
+            " answers who had it before. 1,000 names take some 8 MB; 0 remembers nothing.",
+            "names",
+            ge=0,
+            le=10**6,
+        ),
+    ] = 1000
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All options. What each is for, `describe` tells."""
 
@@ -269,6 +284,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     quotas: QuotaSettings = QuotaSettings()
     connections: ConnectionSettings = ConnectionSettings()
     sessions: SessionSettings = SessionSettings()
+    diagnostics: DiagnosticsSettings = DiagnosticsSettings()
 
 
 class Option(NamedTuple):

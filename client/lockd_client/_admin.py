@@ -56,6 +56,7 @@ class AdminClient:
         self._decoder = FrameDecoder(FRAME_BYTES_MAX)
         self._last_id = 0
         self._is_open = True
+        self._is_watching = False
         renew_after_fork(self)
         self._ask(lambda number: m.AdminHello(number, ADMIN_MAGIC, VERSION), m.AdminWelcome)
 
@@ -110,6 +111,32 @@ class AdminClient:
         """Yield who waits for whom: for each of the first waiters for a name the first of those in its way there."""
         return self._pages(m.Graph)
 
+    def history(self, name: str) -> Iterator[_Row]:
+        """Yield what happened to a name lately: how what was held and waited for has ended, in that order, then who
+        holds it (``granted``) and who waits for it (``queued``).
+
+        Raises:
+            BadRequest: There cannot be such a name.
+            DaemonUnavailable: The daemon was told to remember nothing.
+        """
+        checked_text("name", name, fault_of_name)
+        return self._pages(lambda number, cursor: m.History(number, name, cursor))
+
+    def watch(self, prefix: str = "") -> Iterator[_Row]:
+        """Return an iterator over what happens, from now on, to the names that begin with ``prefix``: rows as of
+        `history`, in the order in which it happens.
+
+        A row whose ``what`` is ``missed`` says how many (``missed``) were not told there: the daemon tells a bounded
+        number in a bounded time, and waits for nobody. The iterator waits for the next row as long as that takes. The
+        conversation is for this alone from then on, and ends with the iterator: to ask something else takes another.
+
+        Raises:
+            DaemonUnavailable: (also the iterator) The daemon has gone away. What happens until it is back is not told.
+        """
+        self._ask(lambda number: m.Watch(number, prefix), m.Report)
+        self._is_watching = True
+        return self._events(self._last_id)
+
     def close(self) -> None:
         """End the conversation. May be called more than once."""
         self._is_open = False
@@ -140,13 +167,27 @@ class AdminClient:
                 return
             cursor = page.cursor
 
+    def _events(self, number: int) -> Iterator[_Row]:
+        try:
+            while True:
+                happened = self._answer(None)
+                if not isinstance(happened, m.Happened) or happened.id != number:
+                    raise self._not_lockd(f"a {type(happened).__name__} is nothing that happened")
+                if happened.missed:
+                    yield {"what": "missed", "missed": happened.missed}
+                yield from happened.rows
+        finally:
+            self.close()
+
     def _ask(self, question: Callable[[int], m.AdminRequest], expected: type[_Answer]) -> _Answer:
         if not self._is_open:
             raise DaemonUnavailable("this conversation with lockd has ended: make another AdminClient")
+        if self._is_watching:
+            raise DaemonUnavailable("this conversation with lockd is for watching: make another AdminClient")
         try:
             self._last_id += 1
             self._outbox.put(encode(question(self._last_id)))
-            answer = self._answer()
+            answer = self._answer(ANSWER_SECONDS)
             if type(answer) is m.AdminFailed and answer.id in (0, self._last_id):
                 raise plain_error(answer.code, answer.sentence)
             if not isinstance(answer, expected) or answer.id != self._last_id:
@@ -156,11 +197,11 @@ class AdminClient:
             self.close()
             raise
 
-    def _answer(self) -> m.AdminReply:
+    def _answer(self, seconds: float | None) -> m.AdminReply:
         is_open = True
         try:
             send_if_possible(self._transport, self._outbox)
-            self._transport.set_timeout(ANSWER_SECONDS)
+            self._transport.set_timeout(seconds)
             while (body := self._decoder.peek()) is None:
                 if not is_open:
                     raise DaemonUnavailable(f"lockd at {printable(self._path)} has hung up without an answer")
@@ -168,9 +209,7 @@ class AdminClient:
             self._decoder.advance()
             return FROM_ADMIN.decode(body)
         except TimeoutError:
-            raise DaemonUnavailable(
-                f"lockd at {printable(self._path)} has not answered for {ANSWER_SECONDS:g} s"
-            ) from None
+            raise DaemonUnavailable(f"lockd at {printable(self._path)} has not answered for {seconds:g} s") from None
         except OSError as error:
             raise DaemonUnavailable(f"lockd at {printable(self._path)}: {error.strerror or error}") from None
         except RemoteWireError as error:

@@ -130,10 +130,13 @@ _SHAPES: Final[tuple[tuple[int, type[m.Message], tuple[_Kind, ...]], ...]] = (
     (68, m.Show, (_uint, _text)),
     (69, m.Sessions, (_uint, _uint)),
     (70, m.Graph, (_uint, _uint)),
+    (71, m.History, (_uint, _text, _uint)),
+    (72, m.Watch, (_uint, _text)),
     (97, m.AdminWelcome, (_uint, _uint, _text)),
     (98, m.Report, (_uint, _facts)),
     (99, m.Rows, (_uint, _rows, _uint_or_nil)),
     (100, m.AdminFailed, (_uint, _text, _text)),
+    (101, m.Happened, (_uint, _uint, _rows)),
 )
 
 

@@ -232,6 +232,21 @@ class Graph(NamedTuple):
     cursor: int
 
 
+class History(NamedTuple):
+    """Asks for a page of what happened to a name lately."""
+
+    id: int
+    name: str
+    cursor: int
+
+
+class Watch(NamedTuple):
+    """Asks to be told what happens to all names that begin with ``prefix``, from now on."""
+
+    id: int
+    prefix: str
+
+
 class AdminWelcome(NamedTuple):
     """The answer to ADMIN_HELLO."""
 
@@ -241,7 +256,7 @@ class AdminWelcome(NamedTuple):
 
 
 class Report(NamedTuple):
-    """The answer to STATUS and SHOW."""
+    """The answer to STATUS, SHOW and WATCH."""
 
     id: int
     facts: Facts
@@ -253,6 +268,14 @@ class Rows(NamedTuple):
     id: int
     rows: tuple[Row, ...]
     cursor: int | None
+
+
+class Happened(NamedTuple):
+    """Tells what has happened, to whoever watches. ``missed`` more have happened before, and are not told."""
+
+    id: int
+    missed: int
+    rows: tuple[dict[str, Scalar | dict[str, Scalar]], ...]
 
 
 class AdminFailed(NamedTuple):
@@ -268,6 +291,6 @@ ClientMessage: TypeAlias = (
 )
 Notice: TypeAlias = Waiting | YieldRequested | Lost
 DaemonMessage: TypeAlias = Welcome | Granted | Failed | Done | State | Ticket | Notice
-AdminRequest: TypeAlias = AdminHello | Status | List | Show | Sessions | Graph
-AdminReply: TypeAlias = AdminWelcome | Report | Rows | AdminFailed
+AdminRequest: TypeAlias = AdminHello | Status | List | Show | Sessions | Graph | History | Watch
+AdminReply: TypeAlias = AdminWelcome | Report | Rows | AdminFailed | Happened
 Message: TypeAlias = ClientMessage | DaemonMessage | AdminRequest | AdminReply

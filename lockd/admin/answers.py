@@ -72,10 +72,9 @@ def list_sessions(desk: Desk, request: m.Sessions) -> m.AdminReply:
 
 def show(desk: Desk, request: m.Show) -> m.AdminReply:
     """Tell all about one name."""
-    fault = fault_of_name(request.name)
+    fault = _fault_of(request)
     if fault is not None:
-        sentence = f"the name {sentences.quoted(request.name)} {fault}"
-        return m.AdminFailed(request.id, ErrorCode.BAD_REQUEST, sentence)
+        return fault
     resource = desk.manager.resources.get(request.name) or LockResource(request.name)
     now = desk.now
     abandoned = desk.manager.abandoned.get(request.name)
@@ -91,6 +90,21 @@ def show(desk: Desk, request: m.Show) -> m.AdminReply:
     return m.Report(request.id, facts)
 
 
+def history(desk: Desk, request: m.History) -> m.AdminReply:
+    """Give a page of what happened to a name lately."""
+    fault = _fault_of(request)
+    if fault is not None:
+        return fault
+    memory, now = desk.gallery.history, desk.now
+    if not memory.names_max:
+        sentence = "the daemon was told to remember nothing (diagnostics.history_names_max)"
+        return m.AdminFailed(request.id, ErrorCode.UNAVAILABLE, sentence)
+    if request.cursor == 0:
+        desk.lay_out(m.History, memory.of(request.name, desk.manager.resources.get(request.name)))
+    page, cursor = desk.page(m.History, request.cursor)
+    return m.Rows(request.id, tuple(record.facts(item, now) for record, item in page), cursor)
+
+
 #: What answers what.
 ANSWERS: Final[Mapping[type[m.AdminRequest], Callable[[Desk, Any], m.AdminReply]]] = {
     m.Status: status,
@@ -98,10 +112,19 @@ ANSWERS: Final[Mapping[type[m.AdminRequest], Callable[[Desk, Any], m.AdminReply]
     m.Sessions: list_sessions,
     m.Show: show,
     m.Graph: graph,
+    m.History: history,
 }
 
 #: Those by which something changes. Whoever may only read is refused them.
 CHANGES: Final[frozenset[type[m.AdminRequest]]] = frozenset()
+
+
+def _fault_of(request: m.Show | m.History) -> m.AdminFailed | None:
+    """Return the refusal of a question about a name that cannot be, or None."""
+    fault = fault_of_name(request.name)
+    if fault is None:
+        return None
+    return m.AdminFailed(request.id, ErrorCode.BAD_REQUEST, f"the name {sentences.quoted(request.name)} {fault}")
 
 
 def _row_of_name(resource: Resource, now: float) -> m.Row:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from typing import ClassVar, Final
 
 from lockd import __version__
 from lockd.connection import Connection, Patience
 from lockd.driver import Driver
+from lockd.onlookers.gallery import Gallery
+from lockd.onlookers.stream import EVENTS_MAX, PERIOD_SECONDS, Watch
 from lockd.reactor import Reactor
 from lockd_wire import codec, limits
 from lockd_wire import messages as m
@@ -27,7 +30,7 @@ _READ_BYTES: Final = 64
 class AdminConnection(Connection):
     """One administrator's socket."""
 
-    __slots__ = ("_desk",)
+    __slots__ = ("_desk", "_watch", "_watch_id")
 
     HEARD: ClassVar = codec.TO_ADMIN
     TOLD_FRAME_BYTES_MAX: ClassVar = limits.FRAME_BYTES_MAX
@@ -39,10 +42,13 @@ class AdminConnection(Connection):
         reactor: Reactor,
         patience: Patience,
         driver: Driver,
+        gallery: Gallery,
         started_at: float,
         may_change: bool = True,
     ) -> None:
-        self._desk = Desk(driver, reactor, started_at, may_change)
+        self._desk = Desk(driver, reactor, gallery, started_at, may_change)
+        self._watch: Watch | None = None
+        self._watch_id = 0
         super().__init__(sock, reactor, patience, driver.connections)
 
     def received(self, message: m.AdminRequest) -> None:
@@ -53,15 +59,31 @@ class AdminConnection(Connection):
             self._hello(message)
         elif type(message) in CHANGES and not self._desk.may_change:
             self.send(m.AdminFailed(message.id, ErrorCode.ACCESS_DENIED, _READS_ONLY))
+        elif isinstance(message, m.Watch):
+            self._begin_to_watch(message)
         else:
             self.send(ANSWERS[type(message)](self._desk, message))
 
     def ended(self) -> None:
         """Nothing depends on this connection."""
+        if self._watch is not None:
+            self._watch.close()
 
     def send(self, message: m.Message) -> None:
         """Send a message now: what is wrong is to be seen also while the journal cannot be written."""
         self.send_ahead(message)
+
+    def flush(self) -> None:
+        """Send what is to be sent and, behind it, what is to be told to a watcher. All of it is in the journal by now.
+
+        What a watcher does not read is not put into the outbox: a slow one misses events, and is not cut off.
+        """
+        super().flush()
+        while self._watch is not None and not self._outbox and not self._is_ending and not self.is_closed:
+            batch = self._watch.take()
+            if batch is None:
+                return
+            self.send(m.Happened(self._watch_id, *batch))
 
     def farewell(self, sentence: str) -> m.AdminFailed:
         """Return the notice of a protocol error."""
@@ -71,6 +93,15 @@ class AdminConnection(Connection):
         """Refuse a peer that has no business here. Nothing that it has sent is looked at."""
         self.send(m.AdminFailed(0, ErrorCode.ACCESS_DENIED, sentence))
         self.end()
+
+    def _begin_to_watch(self, request: m.Watch) -> None:
+        if self._watch is not None:
+            self.send(m.AdminFailed(request.id, ErrorCode.BAD_REQUEST, "this connection watches already"))
+            return
+        self._watch_id = request.id
+        self._watch = self._desk.gallery.stream.watch(request.prefix, partial(self._connections.mark, self))
+        facts: m.Facts = {"events_max": EVENTS_MAX, "period_seconds": PERIOD_SECONDS}
+        self.send(m.Report(request.id, facts))
 
     def _hello(self, hello: m.AdminHello) -> None:
         if hello.magic != limits.ADMIN_MAGIC:

@@ -74,7 +74,7 @@ def _name_or_command(prefix: str, parsed_args: argparse.Namespace, **others: Any
 
 
 def _commands_on_path(prefix: str) -> set[str]:
-    found = set()
+    found: set[str] = set()
     for directory in os.get_exec_path():
         try:
             entries = os.listdir(directory)

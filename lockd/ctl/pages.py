@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lockd_client._modes import word_of
-from lockd_client._words import count, duration, quoted
+from lockd_client._words import count, duration, instant, quoted
 
 from .output import Column
 
@@ -17,10 +17,17 @@ if TYPE_CHECKING:
     _Facts = Mapping[str, Any]
 
 
+#: Most locks are held for less than anybody cares for.
+SHORTEST_SECONDS = 0.001
+
+#: Of what happened lately, so much stands below who holds a name and who waits for it.
+_RECENT_MAX = 5
+
+
 def show_names(rows: Sequence[_Facts], output: Output) -> None:
     """Show the answer to ``lockctl list``."""
     if rows:
-        output.table(_NAMES, rows)
+        output.table(NAMES, rows)
     else:
         output.line("nobody holds or waits for any such name")
 
@@ -31,6 +38,7 @@ def show_name(facts: _Facts, output: Output) -> None:
     if not holders and not waiters:
         output.line(f"{quoted(facts['name'])}: nobody holds it or waits for it")
         _show_abandoned(facts, output)
+        _show_recent(facts["history"], output)
         return
     taken = f"{_permits(facts)} taken, " if facts["limit"] else ""
     output.line(f"{quoted(facts['name'])}: {taken}{count(holders, 'holder')}, {count(waiters, 'waiter')}")
@@ -41,6 +49,7 @@ def show_name(facts: _Facts, output: Output) -> None:
         if more := total - len(facts[described]):
             output.line(f"and {more} more")
     _show_abandoned(facts, output)
+    _show_recent(facts["history"], output)
 
 
 def _show_abandoned(facts: _Facts, output: Output) -> None:
@@ -53,6 +62,21 @@ def _show_abandoned(facts: _Facts, output: Output) -> None:
             f"abandoned {duration(abandoned['ago_seconds'])} ago by {abandoned['pid']} {abandoned['program'] or '?'}"
             f"{label}, which did not release it: what it stands for may be half done"
         )
+
+
+def show_history(rows: Sequence[_Facts], output: Output) -> None:
+    """Show the answer to ``lockctl history``."""
+    if rows:
+        output.table(_HISTORY, rows)
+    else:
+        output.line("nothing is remembered of it")
+
+
+def _show_recent(rows: Sequence[_Facts], output: Output) -> None:
+    if rows:
+        output.line("")
+        output.line("lately")
+        output.table(_HISTORY, rows[-_RECENT_MAX:])
 
 
 def show_sessions(rows: Sequence[_Facts], output: Output) -> None:
@@ -135,6 +159,29 @@ def _longest_wait(row: _Facts) -> str:
     return duration(row["longest_wait_seconds"]) if row["waiters_total"] else "-"
 
 
+def mode_of_event(row: _Facts) -> str:
+    """Say in what way a name was held or wanted, of something that happened."""
+    return word_of(row["mode"]) if row["mode"] else count(row["permits"], "permit")
+
+
+def span(seconds: float | None) -> str:
+    """Say how long something took, which may be next to nothing."""
+    if seconds is None:
+        return "-"
+    return duration(seconds) if seconds >= SHORTEST_SECONDS else "0 s"
+
+
+def _until_now(row: _Facts, what: str) -> str:
+    """Say how long it has been so, if this is what has become of the request and it is so still."""
+    return f"{duration(row['ago_seconds'])} so far" if row["what"] == what else ""
+
+
+def _at(row: _Facts) -> str:
+    from datetime import datetime, timedelta
+
+    return instant(datetime.now() - timedelta(seconds=row["ago_seconds"]))
+
+
 def _gives_up(facts: _Facts) -> str:
     left = facts["deadline_seconds"]
     return "never" if left is None else f"in {duration(left)}"
@@ -150,7 +197,17 @@ _UNIT = Column("UNIT", lambda row: row.get("unit") or "-", may_go=True)
 _MODE = Column("MODE", _mode)
 _LABEL = Column("LABEL", lambda row: row["label"] or "-", gives_way=True)
 
-_NAMES = (
+_HISTORY = (
+    Column("AT", _at, align="right"),
+    Column("WHAT", lambda row: row["what"]),
+    *_PROCESS[:2],
+    Column("PROGRAM", lambda row: row["program"] or "?", gives_way=True),
+    Column("MODE", mode_of_event),
+    Column("WAITED", lambda row: _until_now(row, "queued") or span(row["waited_seconds"]), align="right"),
+    Column("HELD", lambda row: _until_now(row, "granted") or span(row["held_seconds"]), align="right"),
+    _LABEL,
+)
+NAMES = (
     Column("NAME", lambda row: row["name"], gives_way=True),
     _MODE,
     Column("HELD BY", _held_by, gives_way=True),

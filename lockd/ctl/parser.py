@@ -201,6 +201,40 @@ def _add_completion(commands: _Commands) -> None:
     command.set_defaults(carry_out=_completion)
 
 
+def _add_watch(commands: _Commands) -> None:
+    command = _command(
+        commands, "watch", "tell what happens, as it happens", texts.WATCH, texts.WATCH_EXAMPLES + texts.REPORT_STATUSES
+    )
+    command.add_argument("subject", nargs="?", default="", metavar="PREFIX", help="only names that begin with this")
+    command.add_argument("--json", action="store_true", help="for programs: one object a line")
+    _add_sockets(command)
+    command.set_defaults(carry_out=_watch)
+
+
+def _add_top(commands: _Commands) -> None:
+    command = _command(
+        commands,
+        "top",
+        "show where most wait, live",
+        texts.TOP,
+        texts.TOP_EXAMPLES + texts.REPORT_STATUSES,
+    )
+    add = command.add_argument
+    add("subject", nargs="?", default="", metavar="PREFIX", help="only names that begin with this")
+    add("-d", "--delay", type=_seconds, default=1.0, metavar="SECONDS", help="between two looks (1)")
+    add("-s", "--sort", choices=("contention", "waits", "holds"), default="contention", help="what comes first")
+    add("--once", action="store_true", help="one screen, and no keys; so it is where there is no terminal")
+    _add_sockets(command)
+    command.set_defaults(carry_out=_top)
+
+
+def _add_history(commands: _Commands) -> None:
+    command = _report_command(
+        commands, "history", "show what happened to a name lately", texts.HISTORY, texts.HISTORY_EXAMPLES
+    )
+    command.add_argument("subject", metavar="NAME", help="name of the lock")
+
+
 def _report_command(commands: _Commands, name: str, summary: str, text: str, examples: str) -> argparse.ArgumentParser:
     command = _command(commands, name, summary, text, examples + texts.REPORT_STATUSES)
     command.add_argument("--json", action="store_true", help="for programs: the facts of docs/protocol.md, section 6")
@@ -329,6 +363,18 @@ def _completion(options: Any) -> int:
     return print_script(options)
 
 
+def _watch(options: Any) -> int:
+    from .events import watch
+
+    return watch(options)
+
+
+def _top(options: Any) -> int:
+    from .top import top
+
+    return top(options)
+
+
 def _chaos(options: Any) -> int:
     from .chaos import chaos
 
@@ -343,6 +389,9 @@ _ADDERS: Mapping[str, Callable[[_Commands], None]] = {
     "sessions": _add_sessions,
     "status": _add_status,
     "graph": _add_graph,
+    "history": _add_history,
+    "watch": _add_watch,
+    "top": _add_top,
     "chaos": _add_chaos,
     "completion": _add_completion,
 }

@@ -1,11 +1,11 @@
-"""``lockctl list``, ``show``, ``sessions``, ``status``, ``graph``: a question on the admin socket, and the answer."""
+"""What ``lockctl`` reports: a question on the admin socket, and the answer."""
 
 from __future__ import annotations
 
 import os
 
 from lockd_client import AdminClient
-from lockd_client.errors import AccessDenied, LockError
+from lockd_client.errors import AccessDenied, DaemonUnavailable, LockError
 from lockd_wire import endpoints
 from lockd_wire.names import fault_of_name
 
@@ -32,13 +32,12 @@ def report(options: argparse.Namespace) -> int:
         "list": (_names, pages.show_names),
         "show": (_name, pages.show_name),
         "sessions": (_sessions, pages.show_sessions),
+        "history": (lambda admin, options: list(admin.history(options.subject)), pages.show_history),
         "status": (lambda admin, _: admin.status(), pages.show_status),
     }
     ask, show = reports[options.report]
-    # What begins no name cannot be asked for.
-    fault = fault_of_name(options.subject) if options.subject else None
-    if fault is not None:
-        complain(f'the name "{options.subject:.80}" {fault}')
+    if (fault := fault_of_subject(options)) is not None:
+        complain(fault)
         return statuses.USAGE
     try:
         with AdminClient(admin_path(options)) as admin:
@@ -61,9 +60,8 @@ def graph(options: argparse.Namespace) -> int:
     from .drawings import dot, mermaid
     from .graph import Graph, show_graph
 
-    fault = fault_of_name(options.subject) if options.subject is not None else None
-    if fault is not None:
-        complain(f'the name "{options.subject:.80}" {fault}')
+    if (fault := fault_of_subject(options)) is not None:
+        complain(fault)
         return statuses.USAGE
     try:
         with AdminClient(admin_path(options)) as admin:
@@ -92,7 +90,13 @@ def _names(admin: AdminClient, options: argparse.Namespace) -> list[dict[str, An
 def _name(admin: AdminClient, options: argparse.Namespace) -> dict[str, Any]:
     facts = admin.show(options.subject)
     add_units([*facts["holders"], *facts["waiters"]])
-    return facts
+    try:
+        happened = list(admin.history(options.subject))
+    except DaemonUnavailable:
+        # It was told to remember nothing.
+        happened = []
+    # The others are the holders and waiters that are shown anyway.
+    return {**facts, "history": [row for row in happened if row["what"] not in ("granted", "queued")]}
 
 
 def _sessions(admin: AdminClient, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -107,13 +111,19 @@ def _sessions(admin: AdminClient, options: argparse.Namespace) -> list[dict[str,
     return sorted(rows, key=lambda row: row["session"])
 
 
+def fault_of_subject(options: argparse.Namespace) -> str | None:
+    """Return what is wrong with the name or the prefix that is asked about: what begins no name cannot be."""
+    fault = fault_of_name(options.subject) if options.subject else None
+    return None if fault is None else f'the name "{options.subject:.80}" {fault}'
+
+
 def complain_of_admin(error: LockError) -> int:
     """Say what the library says of a question on the admin socket, and return the exit status."""
     status = complain_of(error)
     if isinstance(error, AccessDenied):
         complain(
-            "the daemon answers root, the user that it runs as, and whom its admin_socket.uids and admin_socket.group let"
-            " in: try sudo"
+            "the daemon answers root, the user that it runs as, and whom its admin_socket.uids and admin_socket.group"
+            " let in: try sudo"
         )
     return status
 

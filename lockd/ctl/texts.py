@@ -142,6 +142,50 @@ examples:
   lockctl completion fish >~/.config/fish/completions/lockctl.fish
 """
 
+HISTORY = """\
+Show what happened to one name lately: how long each waited and held it, and how
+that ended; then who holds it and who waits for it now. The daemon remembers the
+latest 16 to 32 of each of the names that were last in use.
+"""
+
+HISTORY_EXAMPLES = """\
+examples:
+  lockctl history backup
+  lockctl history backup --json | jq 'map(select(.what == "timed out")) | length'
+"""
+
+WATCH = """\
+Tell what happens to the locks, a line for each event, until Ctrl-C. A daemon
+that goes away is waited for. The daemon waits for nobody: of what is more than
+1000 events in a second, or comes faster than it is read, is told how many they
+were.
+"""
+
+WATCH_EXAMPLES = """\
+examples:
+  lockctl watch
+  lockctl watch reports/
+      only names that begin with this
+  lockctl watch --json | jq 'select(.what == "abandoned")'
+"""
+
+TOP = """\
+Show the names that are held or waited for, those where most wait in front, again
+and again.
+
+keys:
+  c, w, h   sort by contention (waiters), by the longest wait, by how long held
+  /         show only names that have a text in them; Enter ends it, Esc clears it
+  q         quit
+"""
+
+TOP_EXAMPLES = """
+examples:
+  lockctl top
+  lockctl top -d 5 reports/
+  lockctl top --once --sort holds
+"""
+
 REPORT_STATUSES = f"""
 exit status:
   {statuses.OK:<5} answered

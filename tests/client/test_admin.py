@@ -32,6 +32,8 @@ class Peer:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen()
+        self.is_over = threading.Event()
+        self._connection: socket.socket | None = None
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
@@ -41,6 +43,7 @@ class Peer:
             connection, _ = self._listener.accept()
         except OSError:
             return
+        self._connection = connection
         with connection:
             while data := connection.recv(65_536):
                 decoder.receive_data(data)
@@ -51,6 +54,11 @@ class Peer:
                         return
                     answer = self.answers.pop(0)
                     connection.sendall(answer if isinstance(answer, bytes) else encode(answer))
+        self.is_over.set()
+
+    def hang_up(self) -> None:
+        assert self._connection is not None
+        self._connection.shutdown(socket.SHUT_RDWR)
 
     def stop(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -91,6 +99,59 @@ def test_sessions(peer: Peer, admin: AdminClient) -> None:
     peer.answers.append(m.Rows(2, ({"session": 9},), None))
     assert list(admin.sessions()) == [{"session": 9}]
     assert peer.heard[1:] == [m.Sessions(2, 0)]
+
+
+def test_history(peer: Peer, admin: AdminClient) -> None:
+    peer.answers += [m.Rows(2, ({"what": "released"},), 8), m.Rows(3, ({"what": "granted"},), None)]
+    assert [row["what"] for row in admin.history("a")] == ["released", "granted"]
+    assert peer.heard[1:] == [m.History(2, "a", 0), m.History(3, "a", 8)]
+    with pytest.raises(BadRequest):
+        admin.history("")
+
+
+def test_watch(peer: Peer, admin: AdminClient) -> None:
+    told: list[m.Message] = [
+        m.Report(2, {"events_max": 100}),
+        m.Happened(2, 0, ({"what": "queued"}, {"what": "granted"})),
+        m.Happened(2, 17, ({"what": "released"},)),
+        m.Happened(2, 3, ()),
+    ]
+    peer.answers.append(b"".join(map(encode, told)))
+    events = admin.watch("a/")
+    # It watches from the call on, whenever the first event is asked for.
+    assert peer.heard[1:] == [m.Watch(2, "a/")]
+    with pytest.raises(DaemonUnavailable, match="is for watching: make another AdminClient"):
+        admin.status()
+    assert [next(events) for _ in range(5)] == [
+        {"what": "queued"},
+        {"what": "granted"},
+        {"what": "missed", "missed": 17},
+        {"what": "released"},
+        {"what": "missed", "missed": 3},
+    ]
+    peer.hang_up()
+    with pytest.raises(DaemonUnavailable, match="has hung up"):
+        next(events)
+    with pytest.raises(DaemonUnavailable, match="has ended"):
+        admin.status()
+
+
+@pytest.mark.parametrize("answer", [m.Happened(3, 0, ()), m.Rows(2, (), None), m.AdminFailed(0, "protocol", "what?")])
+def test_a_watcher_is_told_something_else(peer: Peer, admin: AdminClient, answer: m.AdminReply) -> None:
+    peer.answers.append(encode(m.Report(2, {})) + encode(answer))
+    events = admin.watch()
+    with pytest.raises(ProtocolError):
+        next(events)
+
+
+def test_whoever_stops_watching_hangs_up(peer: Peer, admin: AdminClient) -> None:
+    peer.answers.append(encode(m.Report(2, {})) + encode(m.Happened(2, 1, ())))
+    events = admin.watch()
+    next(events)
+    del events
+    peer.is_over.wait(30)
+    with pytest.raises(DaemonUnavailable, match="has ended"):
+        admin.status()
 
 
 def test_show(peer: Peer, admin: AdminClient) -> None:

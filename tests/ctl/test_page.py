@@ -41,10 +41,15 @@ def test_exec_has_the_options_of_run_but_those_that_the_page_names() -> None:
     assert "It takes the options of `run`, but `-F`, `--kill-after` and `--lease`." in section("exec")
 
 
-@pytest.mark.parametrize("command", ["list", "show", "sessions", "status"])
+@pytest.mark.parametrize("command", ["list", "show", "history", "sessions", "status", "watch"])
 def test_the_other_commands_have_few(command: str) -> None:
     assert options_of(command) == {"--json", "--socket", "--admin-socket"}
     assert all(f"`{option}" in PAGE for option in options_of(command))
+
+
+def test_every_option_of_top_is_on_the_page() -> None:
+    cells = " ".join(first_cells(section("top")))
+    assert set(re.findall(r"(?<![\w-])--?\w[\w-]*", cells)) == options_of("top") - {"--socket", "--admin-socket"}
 
 
 def test_every_option_of_chaos_is_on_the_page() -> None:

@@ -28,7 +28,7 @@ WAITER = {
     *("deadline_seconds", "attached"),
 }
 NAME = {"name", "mode", "permits", "limit", "holders_total", "waiters_total", "holder", "longest_wait_seconds"}
-SHOWN = {"name", "permits", "limit", "holders", "waiters", "holders_total", "waiters_total"}
+SHOWN = {"name", "permits", "limit", "holders", "waiters", "holders_total", "waiters_total", "history"}
 SESSION = {"session", "pid", "uid", "gid", "program", "attached", "grants", "waiting", "age_seconds"}
 STATUS = {
     *("release", "version", "pid", "epoch", "uptime_seconds", "sessions", "detached", "names", "grants", "waiters"),
@@ -102,9 +102,45 @@ def test_json(lockctl: Lockctl, daemon: Daemon, waiter: int, name: str) -> None:
     assert status["pid"] == daemon.pid
 
 
+HAPPENED = {
+    *("name", "what", "ago_seconds", "pid", "uid", "program", "label", "mode", "permits", "token"),
+    *("waited_seconds", "held_seconds"),
+}
+
+
+def test_history(lockctl: Lockctl, waiter: int, client: Client, name: str) -> None:
+    lockctl("run", "-n", name, "true")
+    outcome = lockctl("history", name)
+    assert (outcome.status, outcome.err) == (0, "")
+    heading, *rows = outcome.out.splitlines()
+    assert heading.split() == ["AT", "WHAT", "PID", "USER", "PROGRAM", "MODE", "WAITED", "HELD", "LABEL"]
+    assert [row.split("  ")[1].strip() for row in rows] == ["timed out", "granted", "queued"]
+    assert rows[1].endswith("  tells a story")
+    documents = json.loads(lockctl("history", "--json", name).out)
+    assert [(row["what"], row.keys()) for row in documents] == [
+        (what, HAPPENED) for what in ("timed out", "granted", "queued")
+    ]
+    # What is over belongs to all that is known of a name.
+    lines = lockctl("show", name).out.splitlines()
+    assert lines[-3:-1] == ["lately", lines[-2]]
+    assert lines[-1].split() == rows[0].split()
+    shown = json.loads(lockctl("show", "--json", name).out)
+    assert [(row["what"], row.keys()) for row in shown["history"]] == [("timed out", HAPPENED)]
+
+
+def test_a_daemon_that_remembers_nothing(runtime_dir: Path) -> None:
+    runtime_dir.joinpath("lockd.toml").write_text("[diagnostics]\nhistory_names_max = 0\n")
+    with Daemon(runtime_dir, "--config", str(runtime_dir / "lockd.toml")) as daemon, Lockctl(daemon) as lockctl:
+        lockctl("run", "a", "true")
+        assert lockctl("show", "a") == (0, '"a": nobody holds it or waits for it\n', "")
+        words = "lockctl: the daemon refused: the daemon was told to remember nothing (diagnostics.history_names_max)\n"
+        assert lockctl("history", "a") == (69, "", words)
+
+
 def test_where_there_is_nothing(lockctl: Lockctl, name: str) -> None:
     assert lockctl("list", name) == (0, "nobody holds or waits for any such name\n", "")
     assert lockctl("show", name) == (0, f'"{name}": nobody holds it or waits for it\n', "")
+    assert lockctl("history", name) == (0, "nothing is remembered of it\n", "")
     assert json.loads(lockctl("list", "--json", name).out) == []
     assert json.loads(lockctl("show", "--json", name).out)["holders_total"] == 0
 
@@ -159,8 +195,8 @@ def test_nobody_gives_orders_to_the_terminal(daemon: Daemon, lockctl: Lockctl, n
     """Names and labels have no control characters, but the kernel lets a process call itself anything."""
     with called(ORDERS), Raw.welcomed(daemon.client_socket, program="") as rude:
         rude.acquire(1, name)
-        questions = [["list", name], ["show", name], ["sessions"]]
-        outputs = [lockctl(*question).out for question in questions]
+        questions = [["list", name], ["show", name], ["sessions"], ["history", name]]
+        outputs = [lockctl(*question).out for question in [*questions, ["top", "--once", name]]]
         outputs += [lockctl(*question, "--json").out for question in questions]
         outputs += [lockctl("run", "-n", name, "true").err]
     for output in outputs:

@@ -84,6 +84,8 @@ def test_every_option_can_be_set_by_its_variable_and_by_the_file(file: Path) -> 
         [sessions]
         resume_window_seconds = 0
         state_loss_delay_seconds = 1
+        [diagnostics]
+        history_names_max = 0
     """)
     by_file = loaded({"config": str(file)}, {})
     tree = tomllib.loads(file.read_text())
@@ -222,7 +224,7 @@ def test_an_option_says_all_that_there_is_to_say(option: Option) -> None:
 def test_the_sample_is_a_file_that_changes_nothing(file: Path) -> None:
     file.write_text(sample())
     assert tomllib.loads(sample()) == {
-        section: {} for section in ("client_socket", "admin_socket", "quotas", "connections", "sessions")
+        section: {} for section in ("client_socket", "admin_socket", "quotas", "connections", "sessions", "diagnostics")
     }
     assert loaded({"config": str(file)}).value("quotas") == loaded().quotas
 

@@ -20,14 +20,18 @@ from support.raw import (
     CONVERT,
     FOREVER,
     GRAPH,
+    HAPPENED,
     HELLO,
+    HISTORY,
     LIST,
     QUERY,
+    RELEASE,
     REPORT,
     ROWS,
     SESSIONS,
     SHOW,
     STATUS,
+    WATCH,
     Raw,
     code_of,
 )
@@ -74,6 +78,7 @@ def test_an_admin_hello_that_is_refused(
         (SHOW, 1, "db"),
         (SESSIONS, 1, 0),
         (GRAPH, 1, 0),
+        *[(HISTORY, 1, "db", 0), (WATCH, 1, "")],
     ],
 )
 def test_a_question_of_administrators_is_unknown_to_the_client_socket(
@@ -253,6 +258,39 @@ def test_show_of_a_name_that_cannot_be(admin: Raw) -> None:
     assert (kind, id, code) == (ADMIN_FAILED, 1, "bad_request")
     assert sentence.isprintable()
     assert admin.ask(STATUS, 2)[0] == REPORT
+
+
+def test_history(connect: Connect, admin: Raw, name: str) -> None:
+    assert admin.ask(HISTORY, 1, name, 0) == [ROWS, 1, [], None]
+    holder = connect("holder")
+    token = holder.acquire(1, name)
+    holder.send(RELEASE, 2, token, False)
+    holder.pong(3)
+    kind, id, [row], cursor = admin.ask(HISTORY, 2, name, 0)
+    assert (kind, id, cursor) == (ROWS, 2, None)
+    assert min(row.pop("ago_seconds"), row.pop("held_seconds")) >= 0
+    assert row == {
+        **{"name": name, "what": "released", "pid": os.getpid(), "uid": os.getuid(), "program": "holder", "label": ""},
+        **{"mode": "X", "permits": 0, "token": token, "waited_seconds": 0},
+    }
+    assert admin.ask(HISTORY, 3, "\x1b[31m", 0)[:3] == [ADMIN_FAILED, 3, "bad_request"]
+
+
+def test_watch(connect: Connect, admin: Raw, name: str) -> None:
+    kind, id, facts = admin.ask(WATCH, 4, name)
+    assert (kind, id, list(facts)) == (REPORT, 4, ["events_max", "period_seconds"])
+    holder = connect("holder")
+    token = holder.acquire(1, name)
+    kind, id, missed, [row] = admin.receive()
+    assert (kind, id, missed) == (HAPPENED, 4, 0)
+    assert row.pop("ago_seconds") >= 0
+    assert row == {
+        **{"name": name, "what": "granted", "pid": os.getpid(), "uid": os.getuid(), "program": "holder", "label": ""},
+        **{"mode": "X", "permits": 0, "token": token, "waited_seconds": 0, "held_seconds": 0},
+    }
+    holder.send(RELEASE, 2, token, False)
+    _, _, _, [row] = admin.receive()
+    assert (row["what"], row["token"]) == ("released", token)
 
 
 def test_sessions(connect: Connect, admin: Raw, name: str) -> None:

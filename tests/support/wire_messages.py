@@ -133,10 +133,13 @@ FIELDS: dict[type[m.Message], tuple[Kind, ...]] = {
     m.Show: (UINT, TEXT),
     m.Sessions: (UINT, UINT),
     m.Graph: (UINT, UINT),
+    m.History: (UINT, TEXT, UINT),
+    m.Watch: (UINT, TEXT),
     m.AdminWelcome: (UINT, UINT, TEXT),
     m.Report: (UINT, FACTS),
     m.Rows: (UINT, ROWS, UINT_OR_NIL),
     m.AdminFailed: (UINT, TEXT, TEXT),
+    m.Happened: (UINT, UINT, ROWS),
 }
 
 #: Each message by the name that the specification gives it, and the number that it has there.

@@ -1,0 +1,21 @@
+"""All who look on, of one daemon."""
+
+from __future__ import annotations
+
+from lockd.driver import Driver
+from lockd.reactor import Reactor
+from lockd.settings import DiagnosticsSettings
+
+from .history import History
+from .stream import Stream
+
+
+class Gallery:
+    """Where those sit who look on."""
+
+    def __init__(self, driver: Driver, reactor: Reactor, settings: DiagnosticsSettings) -> None:
+        """Let them look on at what ``driver`` does."""
+        self.history = History(settings.history_names_max)
+        if settings.history_names_max:
+            driver.onlookers.append(self.history.look_on)
+        self.stream = Stream(driver.onlookers, reactor)
