@@ -88,7 +88,7 @@ class AdminConnection(Connection):
             self.send(m.AdminFailed(request.id, ErrorCode.BAD_REQUEST, "this connection watches already"))
             return
         self._watch_id = request.id
-        self._watch = self._desk.gallery.stream.watch(request.prefix, partial(self._connections.mark, self))
+        self._watch = self._desk.gallery.watch(request.prefix, partial(self._connections.mark, self))
         facts: m.Facts = {"events_max": EVENTS_MAX, "period_seconds": PERIOD_SECONDS}
         self.send(m.Report(request.id, facts))
 
