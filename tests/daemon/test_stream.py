@@ -184,8 +184,8 @@ def _tells_before_it_is_written_down(patch: pytest.MonkeyPatch) -> None:
 
 def _goes_on_when_nobody_reads(patch: pytest.MonkeyPatch) -> None:
     def flush(admin: AdminConnection) -> None:
-        while admin._watch is not None and (batch := admin._watch.take()) is not None:
-            Connection.send(admin, m.Happened(admin._watch_id, *batch))
+        while (happened := admin._desk.happened()) is not None:
+            Connection.send(admin, happened)
         Connection.flush(admin)
 
     patch.setattr(AdminConnection, "flush", flush)
