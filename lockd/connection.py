@@ -60,11 +60,13 @@ class Connections:
         return bool(self._dirty)
 
     def flush(self) -> None:
-        """Send what is to be sent and end what is to end. The end of one may give others something to say, which is
-        then for the next call."""
+        """Send what is to be sent, and then end what is to end. The end of one may give others something to say, which
+        is for the next call: it is not in the journal yet."""
         dirty, self._dirty = self._dirty, []
         for connection in dirty:
             connection.flush()
+        for connection in dirty:
+            connection.close_if_ending()
 
     def hear_out(self) -> None:
         """Take all that has arrived on any connection, and let nothing more arrive."""
@@ -169,8 +171,7 @@ class Connection:
         self.end()
 
     def flush(self) -> None:
-        """Send what the socket takes and end what is to end. What the socket does not take now leaves when there is
-        room."""
+        """Send what the socket takes. What it does not take now leaves when there is room, unless that is too much."""
         if self.is_closed:
             return
         self._offer()
@@ -179,11 +180,14 @@ class Connection:
             pid, uid, _ = peers.credentials(self._sock)
             log.warning("cut off pid %d (uid %d): it left %d bytes of answers unread", pid, uid, len(self._outbox))
             self._is_ending = True
-        if self._is_ending:
-            self.close()
-        elif bool(self._outbox) != self._is_stuck:
+        if not self._is_ending and bool(self._outbox) != self._is_stuck:
             self._is_stuck = not self._is_stuck
             self._reactor.rewatch(self._sock.fileno(), READABLE | WRITABLE if self._is_stuck else READABLE)
+
+    def close_if_ending(self) -> None:
+        """Close the connection if it is to end. Others may be told something because of it."""
+        if self._is_ending:
+            self.close()
 
     def close(self) -> None:
         """Close the connection now. What is in the outbox is lost."""

@@ -15,6 +15,7 @@ from lockd import __version__, sentences
 from lockd.core.resources import LockResource, Resource, SemaphoreResource
 from lockd.core.state import Request, Session
 from lockd.core.views import abandonment, holder
+from lockd.onlookers.stream import EVENTS_MAX, PERIOD_SECONDS
 from lockd.systemd import is_supervised
 from lockd.translate import facts_of_abandonment, facts_of_demand, facts_of_holder
 from lockd_wire import limits
@@ -105,6 +106,13 @@ def history(desk: Desk, request: m.History) -> m.AdminReply:
     return m.Rows(request.id, tuple(record.facts(item, now) for record, item in page), cursor)
 
 
+def watch(desk: Desk, request: m.Watch) -> m.AdminReply:
+    """Begin to tell what happens, and say how much of it is told."""
+    if not desk.begin_to_watch(request):
+        return m.AdminFailed(request.id, ErrorCode.BAD_REQUEST, "this connection watches already")
+    return m.Report(request.id, {"events_max": EVENTS_MAX, "period_seconds": PERIOD_SECONDS})
+
+
 #: What answers what.
 ANSWERS: Final[Mapping[type[m.AdminRequest], Callable[[Desk, Any], m.AdminReply]]] = {
     m.Status: status,
@@ -113,6 +121,7 @@ ANSWERS: Final[Mapping[type[m.AdminRequest], Callable[[Desk, Any], m.AdminReply]
     m.Show: show,
     m.Graph: graph,
     m.History: history,
+    m.Watch: watch,
 }
 
 #: Those by which something changes. Whoever may only read is refused them.

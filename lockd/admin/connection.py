@@ -10,7 +10,6 @@ from lockd import __version__
 from lockd.connection import Connection, Patience
 from lockd.driver import Driver
 from lockd.onlookers.gallery import Gallery
-from lockd.onlookers.stream import EVENTS_MAX, PERIOD_SECONDS, Watch
 from lockd.reactor import Reactor
 from lockd_wire import codec, limits
 from lockd_wire import messages as m
@@ -30,7 +29,7 @@ _READ_BYTES: Final = 64
 class AdminConnection(Connection):
     """One administrator's socket."""
 
-    __slots__ = ("_desk", "_watch", "_watch_id")
+    __slots__ = ("_desk",)
 
     HEARD: ClassVar = codec.TO_ADMIN
     TOLD_FRAME_BYTES_MAX: ClassVar = limits.FRAME_BYTES_MAX
@@ -46,9 +45,8 @@ class AdminConnection(Connection):
         started_at: float,
         may_change: bool = True,
     ) -> None:
-        self._desk = Desk(driver, reactor, gallery, started_at, may_change)
-        self._watch: Watch | None = None
-        self._watch_id = 0
+        wake = partial(driver.connections.mark, self)
+        self._desk = Desk(driver, reactor, gallery, started_at, wake, may_change)
         super().__init__(sock, reactor, patience, driver.connections)
 
     def received(self, message: m.AdminRequest) -> None:
@@ -59,15 +57,12 @@ class AdminConnection(Connection):
             self._hello(message)
         elif type(message) in CHANGES and not self._desk.may_change:
             self.send(m.AdminFailed(message.id, ErrorCode.ACCESS_DENIED, _READS_ONLY))
-        elif isinstance(message, m.Watch):
-            self._begin_to_watch(message)
         else:
             self.send(ANSWERS[type(message)](self._desk, message))
 
     def ended(self) -> None:
-        """Nothing depends on this connection."""
-        if self._watch is not None:
-            self._watch.close()
+        """Whoever watched here watches no more. Nothing else depends on this connection."""
+        self._desk.close()
 
     def send(self, message: m.Message) -> None:
         """Send a message now: what is wrong is to be seen also while the journal cannot be written."""
@@ -79,11 +74,11 @@ class AdminConnection(Connection):
         What a watcher does not read is not put into the outbox: a slow one misses events, and is not cut off.
         """
         super().flush()
-        while self._watch is not None and not self._outbox and not self._is_ending and not self.is_closed:
-            batch = self._watch.take()
-            if batch is None:
+        while not self._outbox and not self._is_ending and not self.is_closed:
+            happened = self._desk.happened()
+            if happened is None:
                 return
-            self.send(m.Happened(self._watch_id, *batch))
+            self.send(happened)
 
     def farewell(self, sentence: str) -> m.AdminFailed:
         """Return the notice of a protocol error."""
@@ -93,15 +88,6 @@ class AdminConnection(Connection):
         """Refuse a peer that has no business here. Nothing that it has sent is looked at."""
         self.send(m.AdminFailed(0, ErrorCode.ACCESS_DENIED, sentence))
         self.end()
-
-    def _begin_to_watch(self, request: m.Watch) -> None:
-        if self._watch is not None:
-            self.send(m.AdminFailed(request.id, ErrorCode.BAD_REQUEST, "this connection watches already"))
-            return
-        self._watch_id = request.id
-        self._watch = self._desk.gallery.stream.watch(request.prefix, partial(self._connections.mark, self))
-        facts: m.Facts = {"events_max": EVENTS_MAX, "period_seconds": PERIOD_SECONDS}
-        self.send(m.Report(request.id, facts))
 
     def _hello(self, hello: m.AdminHello) -> None:
         if hello.magic != limits.ADMIN_MAGIC:

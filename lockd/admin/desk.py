@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from lockd.driver import Driver
 from lockd.onlookers.gallery import Gallery
+from lockd.onlookers.stream import Watch
 from lockd.reactor import Reactor
 from lockd_wire import limits
 from lockd_wire import messages as m
@@ -17,12 +19,23 @@ class Desk:
     """Where one administrator's questions are answered."""
 
     def __init__(
-        self, driver: Driver, reactor: Reactor, gallery: Gallery, started_at: float, may_change: bool = True
+        self,
+        driver: Driver,
+        reactor: Reactor,
+        gallery: Gallery,
+        started_at: float,
+        wake: Callable[[], None],
+        may_change: bool = True,
     ) -> None:
         """Make a desk.
 
         Args:
+            driver: Whose affairs are asked about.
+            reactor: Has the time.
+            gallery: Those who look on at what the driver does.
             started_at: When the daemon did.
+            wake: Called when there is something to be told to a watcher, which is then to be fetched with `happened`,
+                though not before the journal has it.
             may_change: Whether whoever asks here may also change something.
         """
         self.driver = driver
@@ -31,12 +44,33 @@ class Desk:
         self.started_at = started_at
         self.may_change = may_change
         self._reactor = reactor
+        self._wake = wake
+        self._watch: Watch | None = None
+        #: The request by which it was begun.
+        self._watch_id = 0
         self._pages: dict[type[m.AdminRequest], list[Any]] = {}
 
     @property
     def now(self) -> float:
         """What time it is, by the clock of everything that is held and waited for."""
         return self._reactor.clock()
+
+    def begin_to_watch(self, request: m.Watch) -> bool:
+        """Have something told from now on to whoever asks here, and return whether that is new."""
+        if self._watch is not None:
+            return False
+        self._watch, self._watch_id = self.gallery.watch(request.prefix, self._wake), request.id
+        return True
+
+    def happened(self) -> m.Happened | None:
+        """Return what is to be told next to whoever watches, or None if there is nothing at the moment."""
+        batch = None if self._watch is None else self._watch.take()
+        return None if batch is None else m.Happened(self._watch_id, *batch)
+
+    def close(self) -> None:
+        """Nobody asks here any more."""
+        if self._watch is not None:
+            self._watch.close()
 
     def lay_out(self, kind: type[m.AdminRequest], everything: list[Any]) -> None:
         """Take what a question goes through page by page, as it is when the first page is asked for. For what there is

@@ -43,6 +43,9 @@ def show(ask: Callable[[], Look], look: Look, view: View, seconds: float) -> Non
         look: The first one.
         view: What is wanted to begin with.
         seconds: From one look to the next.
+
+    Raises:
+        LockError: By ``ask``, but for `DaemonUnavailable`: the next daemon is waited for.
     """
     import locale
 

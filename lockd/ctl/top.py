@@ -77,11 +77,11 @@ def top(options: argparse.Namespace) -> int:
     watcher = Watcher(admin_path(options), options.subject)
     try:
         look = watcher.look()
+        if not options.once and (terminal := _terminal()) is not None:
+            terminal.show(watcher.look, look, view, max(options.delay, _DELAY_SECONDS_MIN))
+            return statuses.OK
     except LockError as error:
         return complain_of_admin(error)
-    if not options.once and (terminal := _terminal()) is not None:
-        terminal.show(watcher.look, look, view, max(options.delay, _DELAY_SECONDS_MIN))
-        return statuses.OK
     import shutil
 
     output = Output()

@@ -20,8 +20,8 @@ from lockd_wire import messages as m
 
 from .record import Note, Record, note
 
-#: A watcher is told up to so many events, and then no more for so long. People see a tenth of a second as now; and an
-#: event costs the daemon a third of what a lock does, so a thousand in a second are felt by nobody.
+#: A watcher is told up to so many events, and then no more for so long. People see a tenth of a second as now, and a
+#: thousand events in a second take less than a hundredth of the daemon's time (benchmarks/onlookers.py).
 EVENTS_MAX: Final = 100
 PERIOD_SECONDS: Final = 0.1
 
@@ -37,8 +37,17 @@ class Batch(NamedTuple):
 class Watch:
     """What is to be told to one watcher."""
 
-    def __init__(self, stream: Stream, reactor: Reactor, prefix: str, wake: Callable[[], None]) -> None:
-        self._stream = stream
+    def __init__(self, onlookers: list[Onlooker], reactor: Reactor, prefix: str, wake: Callable[[], None]) -> None:
+        """Watch from now on, as one of the driver's ``onlookers``.
+
+        Args:
+            onlookers: Among whom it is until it is closed.
+            reactor: Has the time.
+            prefix: What the names begin with that are watched.
+            wake: Called when there is something to be taken. It may be called in the middle of a turn, when what has
+                happened is not in the journal yet, and nothing may be told.
+        """
+        self._onlookers = onlookers
         self._reactor = reactor
         self._prefix = prefix
         self._wake = wake
@@ -48,18 +57,25 @@ class Watch:
         #: Nothing is told before.
         self._due_at = reactor.clock()
         self._timer: Timer | None = None
+        onlookers.append(self.look_on)
 
-    def look_on(self, notes: list[Note]) -> None:
+    def look_on(self, happened: list[tuple[Happening, Request]], now: float) -> None:
         """Take in what has happened. Of a tree those names count that were asked for."""
-        events = self._events
+        prefix = self._prefix
+        if self._missed:
+            # Where much happens this is what happens most.
+            for _, request in happened:
+                for name, _, is_asked in request.items:
+                    self._missed += is_asked and name.startswith(prefix)
+            return
         was_empty = self._is_empty()
-        for noted in notes:
-            for item in noted[2]:
-                if item.is_asked and item.name.startswith(self._prefix):
-                    if len(events) < EVENTS_MAX and not self._missed:
-                        events.append((noted, item))
-                    else:
-                        self._missed += 1
+        for what, request in happened:
+            concerned = [item for item in request.items if item.is_asked and item.name.startswith(prefix)]
+            if len(self._events) >= EVENTS_MAX:
+                self._missed += len(concerned)
+            elif concerned:
+                noted = note(what, request, now)
+                self._events.extend((noted, item) for item in concerned)
         if was_empty and not self._is_empty():
             self._wake_when_due()
 
@@ -79,7 +95,8 @@ class Watch:
 
     def close(self) -> None:
         """Watch no more. May be called more than once."""
-        self._stream.forget(self)
+        if self.look_on in self._onlookers:
+            self._onlookers.remove(self.look_on)
         if self._timer is not None:
             self._timer.cancel()
 
@@ -91,39 +108,3 @@ class Watch:
             self._wake()
         else:
             self._timer = self._reactor.call_at(self._due_at, self._wake)
-
-
-class Stream:
-    """All who watch. While nobody does, it is no onlooker."""
-
-    def __init__(self, onlookers: list[Onlooker], reactor: Reactor) -> None:
-        """Make one that is among the driver's ``onlookers`` as long as somebody watches."""
-        self._onlookers = onlookers
-        self._reactor = reactor
-        self._watches: list[Watch] = []
-
-    def watch(self, prefix: str, wake: Callable[[], None]) -> Watch:
-        """Let somebody watch the names that begin with ``prefix``.
-
-        Args:
-            prefix: What the names begin with.
-            wake: Called when there is something to be taken. It may be called in the middle of a turn, when what has
-                happened is not in the journal yet, and nothing may be told.
-        """
-        watch = Watch(self, self._reactor, prefix, wake)
-        if not self._watches:
-            self._onlookers.append(self._look_on)
-        self._watches.append(watch)
-        return watch
-
-    def forget(self, watch: Watch) -> None:
-        """Let somebody watch no more. Does no harm when it does not."""
-        if watch in self._watches:
-            self._watches.remove(watch)
-            if not self._watches:
-                self._onlookers.remove(self._look_on)
-
-    def _look_on(self, happened: list[tuple[Happening, Request]], now: float) -> None:
-        notes = [note(what, request, now) for what, request in happened]
-        for watch in self._watches:
-            watch.look_on(notes)

@@ -11,7 +11,8 @@ import pytest
 from rich.cells import cell_len
 
 from lockd.ctl.top import Look, View, chosen, pressed, screen
-from lockd_client import Client
+from lockd_client import Client, connect
+from support.daemon import Daemon
 from support.lockctl import LOCKCTL, Lockctl
 from support.terminal import CTRL_C, CTRL_Z, Terminal
 
@@ -126,7 +127,7 @@ def test_once(lockctl: Lockctl, contended: str) -> None:
         assert line.split()[:2] == [contended, "exclusive"]
 
 
-def test_without_a_daemon(lockctl: Lockctl, daemon: Any) -> None:
+def test_without_a_daemon(lockctl: Lockctl, daemon: Daemon) -> None:
     assert lockctl("top", "--admin-socket", daemon.admin_socket + "x").status == 69
 
 
@@ -155,18 +156,33 @@ def test_on_a_terminal(terminal: Terminal, contended: str) -> None:
     terminal.until("g_")
     terminal.press("\x1b")
     terminal.until(contended)
+    terminal.resize(60)
+    # What does not fit any more is cut.
+    terminal.until("…")
     terminal.press(CTRL_Z)
     terminal.until(OUT)
     terminal.until("ready> ")
     terminal.press("fg\n")
     terminal.until(IN)
-    terminal.until(contended)
+    terminal.until("…")
     terminal.press("q")
     terminal.until(OUT)
     terminal.until("ready> ")
     terminal.press("echo status=$?; test $before = $(stty -g) && echo as it wa''s\n")
     terminal.until("status=0")
     terminal.until("as it was")
+
+
+def test_a_daemon_that_goes_away_is_waited_for(own_daemon: Daemon) -> None:
+    with Terminal(LOCKCTL, "top", "-d", "0.1", environment=own_daemon.environment(), columns=120) as terminal:
+        terminal.until("0 names")
+        own_daemon.kill()
+        terminal.until("the daemon has gone away")
+        own_daemon.start()
+        with connect(own_daemon.client_socket) as client, client.lock("zebra"):
+            terminal.until("zebra")
+        terminal.press("q")
+        terminal.until(OUT)
 
 
 @pytest.mark.parametrize("how", ["a key", "a signal"])

@@ -104,3 +104,20 @@ async def test_where_nobody_can_look_no_process_is_taken_for_dead(monkeypatch: p
     with lasting("open", code=errno.EMFILE).installed(), pytest.raises(OSError, match="Too many open files"):
         peers.found_again(pid, "start 1")
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_what_the_end_of_a_connection_brings_about_is_told_when_it_is_written_down(
+    shell: Shell, autojump_clock: MockClock
+) -> None:
+    """Also to somebody who is told something else in the same turn, behind that end."""
+    rude, waiter = await shell.welcomed(release_on_eof=True), await shell.welcomed()
+    await rude.granted(acquire(1))
+    assert await waiter.asks(acquire(1)) == []
+    faults = lasting("pwrite", code=errno.EROFS)
+    with faults.installed():
+        rude.sends(b"\xff" * 8)
+        waiter.says(m.Query(2, "db"))
+        assert kinds(await waiter.hears()) == ["State"]
+        faults.end()
+        await trio.sleep(1)
+    assert kinds(await waiter.hears()) == ["Granted"]

@@ -9,9 +9,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from lockd.core.happenings import Happening
 from lockd.onlookers.history import KEPT
 from lockd_wire import messages as m
 from lockd_wire.limits import ROWS_MAX
+from support.protocol_page import read_page
 from support.shell import Peer, Shell, Start, acquire
 
 
@@ -133,6 +135,12 @@ async def test_a_daemon_that_is_to_remember_nothing_says_so(start: Start, autoju
     await take(peer, 1)
     words = "the daemon was told to remember nothing (diagnostics.history_names_max)"
     assert await admin.asks(m.History(4, "db", 0)) == [m.AdminFailed(4, "unavailable", words)]
+
+
+def test_the_page_of_the_protocol_has_all_that_can_happen() -> None:
+    _, _, table = read_page().partition("| what | it became of a request |\n|---|---|\n")
+    rows = [line.split("|")[1].strip(" `") for line in table.partition("\n\n")[0].splitlines()]
+    assert rows == [happening.value for happening in Happening]
 
 
 async def test_a_name_that_cannot_be(shell: Shell, autojump_clock: MockClock) -> None:

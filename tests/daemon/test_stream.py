@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from lockd.onlookers.stream import EVENTS_MAX, PERIOD_SECONDS
+from lockd.admin.connection import AdminConnection
+from lockd.connection import Connection
+from lockd.onlookers.stream import EVENTS_MAX, PERIOD_SECONDS, Batch, Watch
 from lockd_wire import messages as m
 from lockd_wire.limits import ROWS_MAX
 from support.faults_of_the_kernel import Faults, refused
@@ -156,9 +160,7 @@ async def test_nothing_is_told_that_is_not_written_down(shell: Shell, autojump_c
     assert await told(admin) == [("granted", "db")]
 
 
-async def test_whoever_hangs_up_watches_no_more(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
-) -> None:
+async def test_whoever_hangs_up_watches_no_more(shell: Shell, autojump_clock: MockClock) -> None:
     admin, other, peer = await watching(shell), await watching(shell), await shell.welcomed()
     await peer.granted(acquire(1))
     # Something is left for the next period, and a timer with it.
@@ -169,3 +171,54 @@ async def test_whoever_hangs_up_watches_no_more(
     next_one = await watching(shell)
     await (await shell.welcomed()).granted(acquire(1))
     assert await told(next_one) == await told(other) == [("granted", "db")]
+
+
+def _tells_before_it_is_written_down(patch: pytest.MonkeyPatch) -> None:
+    def at_once(watch: Watch) -> None:
+        mark = watch._wake
+        assert isinstance(mark, partial)
+        mark.args[0].flush()
+
+    patch.setattr(Watch, "_wake_when_due", at_once)
+
+
+def _goes_on_when_nobody_reads(patch: pytest.MonkeyPatch) -> None:
+    def flush(admin: AdminConnection) -> None:
+        while (happened := admin._desk.happened()) is not None:
+            Connection.send(admin, happened)
+        Connection.flush(admin)
+
+    patch.setattr(AdminConnection, "flush", flush)
+
+
+def _forgets_what_was_missed(patch: pytest.MonkeyPatch) -> None:
+    def take(watch: Watch) -> Batch | None:
+        batch = actual(watch)
+        return batch and batch._replace(missed=0)
+
+    actual = Watch.take
+    patch.setattr(Watch, "take", take)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "finds"),
+    [
+        (_tells_before_it_is_written_down, test_nothing_is_told_that_is_not_written_down),
+        (
+            _goes_on_when_nobody_reads,
+            test_a_watcher_that_reads_nothing_is_not_waited_for_and_is_told_how_much_it_missed,
+        ),
+        (_forgets_what_was_missed, test_what_is_too_much_is_counted_and_the_next_period_is_told_again),
+    ],
+)
+async def test_a_daemon_that_does_wrong_is_found_out(
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+    break_it: Callable[[pytest.MonkeyPatch], None],
+    finds: Callable[[Shell, MockClock], Awaitable[None]],
+    autojump_clock: MockClock,
+) -> None:
+    """So that the tests above can fail."""
+    break_it(monkeypatch)
+    with pytest.raises(AssertionError):
+        await finds(shell, autojump_clock)

@@ -53,6 +53,10 @@ class Terminal:
         """Press some keys."""
         os.write(self._master, text.encode())
 
+    def resize(self, columns: int) -> None:
+        """Give it another width, of which whoever is in its foreground is told by a signal."""
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
     def until(self, text: str) -> str:
         """Wait until a text has appeared since the last time, and return everything up to and with it."""
         deadline = time.monotonic() + DEADLINE_SECONDS
