@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import goals, page, record
+from . import goals, machine, page, record
 from .contenders import ALL, OTHERS, PEERS
 from .figures import Figures, Spread
 from .options import Options, parse
@@ -71,7 +71,13 @@ def tell(result: Result, options: Options) -> None:
 
 def remarks(result: Result, options: Options) -> list[str]:
     """Return in words what was not found, what went wrong, and what could not be as large as it should."""
-    notes = [f"Not found, so not measured: {ALL[name].title} ({why})." for name, why in result.missing.items()]
+    notes = []
+    if machine.is_busy(result.facts):
+        notes.append(
+            f"**The machine had other work to do**: a load of {result.facts['load before']} when this began. Whatever"
+            " takes two processes suffers from that more than what takes one: see what the figures do not say."
+        )
+    notes += [f"Not found, so not measured: {ALL[name].title} ({why})." for name, why in result.missing.items()]
     for program, (letter, what) in _PROGRAMS.items():
         if letter in options.work and find_program(program) is None:
             notes.append(f"Not found, so not measured: {what} ({program} is not installed).")

@@ -22,8 +22,7 @@ _MEMORY = "/dev/shm"
 
 def run(options: Options) -> Result:
     """Do all the work that is asked for, and return what came of it."""
-    result = Result(machine.describe())
-    load_before = machine.load()
+    result = Result(machine.describe() | {"rounds": str(options.rounds), "load before": machine.load()})
     with _directory() as directory, ExitStack() as servers:
         contests = [letter for letter in options.work if letter in CONTESTS]
         contenders = _started(options, directory, servers, result) if contests else []
@@ -39,7 +38,7 @@ def run(options: Options) -> Result:
             if letter in options.work and not study.each_round:
                 _study(letter, 0, directory, options, result)
     result.is_whole = options.is_whole
-    result.facts |= {"rounds": str(options.rounds), "load before and after": f"{load_before} and {machine.load()}"}
+    result.facts["load after"] = machine.load()
     return result
 
 

@@ -73,6 +73,12 @@ def test_what_is_missing_is_said_plainly() -> None:
     assert "9,968 sessions and not 10,000: a process may have" in notes
 
 
+@pytest.mark.parametrize(("load", "is_said"), [("0.1", False), ("14.6", True)])
+def test_a_busy_machine_is_owned_up_to(load: str, is_said: bool) -> None:
+    result = Result({"machine": "2 processors, some", "load before": load})
+    assert ("other work to do" in "\n".join(remarks(result, options("--work=a")))) is is_said
+
+
 def options(*argv: str) -> Options:
     return parse(argv, LETTERS, PEERS, OTHERS)
 
