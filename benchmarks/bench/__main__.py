@@ -8,14 +8,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import goals, machine, page, record
+from . import goals, machine, page, profile, record
 from .contenders import ALL, OTHERS, PEERS
 from .figures import Figures, Spread
 from .options import Options, parse
 from .reports import tables
 from .result import Result, ResultFailed
 from .run import run
-from .servers import find_program
+from .servers import find_in_environment, find_program
 from .work import LETTERS
 
 #: Without them a part of some work is left out.
@@ -54,7 +54,7 @@ def tell(result: Result, options: Options) -> None:
     notes = remarks(result, options)
     verdicts = [verdict for verdict in goals.judge(result.figures) if verdict.work in options.work]
     ratios = record.tracked(result.figures)
-    told = [*tables(result.figures), goals.table(verdicts)]
+    told = [*tables(result.figures), *profile.tables(result.profiles), goals.table(verdicts)]
     for table in told:
         print(table.text())
     for note in notes:
@@ -81,6 +81,8 @@ def remarks(result: Result, options: Options) -> list[str]:
     for program, (letter, what) in _PROGRAMS.items():
         if letter in options.work and find_program(program) is None:
             notes.append(f"Not found, so not measured: {what} ({program} is not installed).")
+    if find_in_environment(profile.PROGRAM) is None:
+        notes.append(f"A goal that is missed is reported without a profile ({profile.PROGRAM} is not installed).")
     notes += [f"Failed: {what} ({why})." for what, why in result.failed.items()]
     curve = result.figures.sizes("f/connections", "pair_us")
     if curve and curve[-1][0] < options.scale.connections_max:

@@ -11,10 +11,15 @@ from contextlib import ExitStack, contextmanager
 from . import machine
 from .contenders import ALL, Contender
 from .crowd import CrowdFailed
+from .goals import judge
 from .options import Options
+from .profile import Shares, profiles
 from .result import Result
 from .servers import ServerFailed
 from .work import CONTESTS, STUDIES, WorkFailed
+
+#: Work whose goals a profile of the daemon has something to say about.
+_ABOUT_SPEED = "abc"
 
 #: A tmpfs, as /run is. Servers that write to a disk write here as well, which is kind to them.
 _MEMORY = "/dev/shm"
@@ -37,6 +42,9 @@ def run(options: Options) -> Result:
         for letter, study in STUDIES.items():
             if letter in options.work and not study.each_round:
                 _study(letter, 0, directory, options, result)
+        if any(verdict.work in _ABOUT_SPEED and verdict.word == "missed" for verdict in judge(result.figures)):
+            _say("where the daemon's time goes, because a goal was missed")
+            result.profiles = _profiles(directory, result)
     result.is_whole = options.is_whole
     result.facts["load after"] = machine.load()
     return result
@@ -92,6 +100,14 @@ def _study(letter: str, number: int, directory: str, options: Options, result: R
         _take_down(result, letter, number, STUDIES[letter].measure(place, options.scale))
     except (CrowdFailed, ServerFailed, WorkFailed, OSError) as error:
         result.failed[letter] = str(error)
+
+
+def _profiles(directory: str, result: Result) -> dict[str, Shares]:
+    try:
+        return profiles(directory)
+    except (CrowdFailed, ServerFailed, OSError) as error:
+        result.failed["profile"] = str(error)
+        return {}
 
 
 def _take_down(result: Result, prefix: str, number: int, figures: Mapping[str, float]) -> None:

@@ -39,8 +39,10 @@ TINY = scale.Scale(
 )
 
 
-def test_lockd_and_the_floor_do_all_that_is_asked_of_them() -> None:
+def test_lockd_and_the_floor_do_all_that_is_asked_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     options = parse(["--peers=none", "--work=a,b,c,d,f,g"], LETTERS, PEERS, OTHERS)
+    # The goals are missed within an instant, and a profile takes seconds.
+    monkeypatch.setattr("bench.run.profiles", lambda directory: {})
     result = run(options._replace(rounds=1, scale=TINY))
     assert result.failed == {}
     # A machine may have no compiler.
