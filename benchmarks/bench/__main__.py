@@ -33,8 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         result = Result.read(options.reuse) if options.reuse else run(options)
-        if not options.reuse:
-            result.write(options.output)
         tell(result, options)
     except (ResultFailed, page.PageFailed) as error:
         print(f"bench: {error}", file=sys.stderr)
