@@ -8,14 +8,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import goals, page, record
+from . import goals, machine, page, profile, record
 from .contenders import ALL, OTHERS, PEERS
 from .figures import Figures, Spread
 from .options import Options, parse
 from .reports import tables
 from .result import Result, ResultFailed
 from .run import run
-from .servers import find_program
+from .servers import find_in_environment, find_program
 from .work import LETTERS
 
 #: Without them a part of some work is left out.
@@ -33,8 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         result = Result.read(options.reuse) if options.reuse else run(options)
-        if not options.reuse:
-            result.write(options.output)
         tell(result, options)
     except (ResultFailed, page.PageFailed) as error:
         print(f"bench: {error}", file=sys.stderr)
@@ -54,7 +52,7 @@ def tell(result: Result, options: Options) -> None:
     notes = remarks(result, options)
     verdicts = [verdict for verdict in goals.judge(result.figures) if verdict.work in options.work]
     ratios = record.tracked(result.figures)
-    told = [*tables(result.figures), goals.table(verdicts)]
+    told = [*tables(result.figures), *profile.tables(result.profiles), goals.table(verdicts)]
     for table in told:
         print(table.text())
     for note in notes:
@@ -71,10 +69,18 @@ def tell(result: Result, options: Options) -> None:
 
 def remarks(result: Result, options: Options) -> list[str]:
     """Return in words what was not found, what went wrong, and what could not be as large as it should."""
-    notes = [f"Not found, so not measured: {ALL[name].title} ({why})." for name, why in result.missing.items()]
+    notes = []
+    if machine.is_busy(result.facts):
+        notes.append(
+            f"**The machine had other work to do**: a load of {result.facts['load before']} when this began. Whatever"
+            " takes two processes suffers from that more than what takes one: see what the figures do not say."
+        )
+    notes += [f"Not found, so not measured: {ALL[name].title} ({why})." for name, why in result.missing.items()]
     for program, (letter, what) in _PROGRAMS.items():
         if letter in options.work and find_program(program) is None:
             notes.append(f"Not found, so not measured: {what} ({program} is not installed).")
+    if find_in_environment(profile.PROGRAM) is None:
+        notes.append(f"A goal that is missed is reported without a profile ({profile.PROGRAM} is not installed).")
     notes += [f"Failed: {what} ({why})." for what, why in result.failed.items()]
     curve = result.figures.sizes("f/connections", "pair_us")
     if curve and curve[-1][0] < options.scale.connections_max:

@@ -8,13 +8,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from .servers import ServerFailed, last_words
 
-#: What would tell the daemon where to be, or what to be like.
-_SETTINGS = ("LOCKD_", "LISTEN_")
+#: What would tell the daemon where to be, or what to be like, and Python to start in another way than it does for
+#: others: without its compiled files, say.
+_SETTINGS = ("LOCKD_", "LISTEN_", "PYTHON")
 _OTHER_SETTINGS = {"NOTIFY_SOCKET", "RUNTIME_DIRECTORY", "STATE_DIRECTORY", "WATCHDOG_USEC", "WATCHDOG_PID"}
 
 #: Enough for what is measured: one user has all sessions, names and waiters there.
@@ -35,6 +36,15 @@ _LOOK_SECONDS = 0.5
 def command_of_ours(name: str) -> str:
     """Return the path of a command as it was installed beside this Python."""
     return str(Path(sys.executable).with_name(name))
+
+
+def plain_environment() -> dict[str, str]:
+    """Return the environment of this process without what is set for lockd, or for Python."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_SETTINGS) and name not in _OTHER_SETTINGS
+    }
 
 
 class Daemon:
@@ -91,16 +101,11 @@ class Daemon:
                         self.kill()
                         raise ServerFailed(f"the daemon did not get ready: {last_words(self._log)}") from None
 
-    def spawn(self, command: Sequence[str], variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def spawn(self, command: Sequence[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
         """Start a command in the place of the daemon, wait for nothing, and return its process."""
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(_SETTINGS) and name not in _OTHER_SETTINGS
-        }
         with open(self._log, "ab") as log:
             self._process = subprocess.Popen(
-                command, env=environment | dict(variables), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command, env=plain_environment() | variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         return self._process
 

@@ -6,6 +6,7 @@ import datetime
 import os
 import platform
 import re
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -16,12 +17,16 @@ _DISTRIBUTIONS = (
 )
 
 
+#: A machine with less than this to do for each processor leaves a benchmark alone.
+_SHARE_OF_OTHERS = 0.25
+
+
 def describe() -> dict[str, str]:
     """Return what a reader of the figures wants to know of the machine."""
     facts = {
         "when": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": f"{os.cpu_count()} processors, {_processor()}",
-        "kernel": f"{platform.system()} {platform.release()}",
+        "kernel": f"{platform.system()} {platform.release().partition('-')[0]}",
         "python": platform.python_version(),
     }
     for name in _DISTRIBUTIONS:
@@ -33,8 +38,14 @@ def describe() -> dict[str, str]:
 
 
 def load() -> str:
-    """Return how much the machine has had to do for the last minute."""
+    """Return how many processes have wanted a processor at a time, in the last minute."""
     return f"{os.getloadavg()[0]:.1f}"
+
+
+def is_busy(facts: Mapping[str, str]) -> bool:
+    """Return whether others wanted a good part of the machine when a run began."""
+    processors = int(facts.get("machine", "1").split()[0])
+    return float(facts.get("load before", "0")) > _SHARE_OF_OTHERS * processors
 
 
 def _processor() -> str:

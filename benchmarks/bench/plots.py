@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from .contenders import ALL, Kind
 from .figures import Figures
+from .tables import number
 
 # The same figures make the same file; and text stays text, which is small and can be searched.
 mpl.rcParams |= {"svg.hashsalt": "bench", "svg.fonttype": "none", "font.size": 9}
@@ -48,7 +49,7 @@ def _bars(letter: str, key: str, label: str) -> Callable[[Figures, Any], bool]:
         ]
         colours = [_COLOURS[ALL[name].kind] for name in names]
         bars = axes.barh(names, medians, xerr=errors, color=colours, error_kw={"linewidth": 0.8})
-        axes.bar_label(bars, [f" {value:,.0f}" for value in medians], padding=6)
+        axes.bar_label(bars, [number(value) for value in medians], padding=6)
         axes.set_xscale("log")
         axes.margins(x=0.15)
         axes.set_xlabel(f"{label} (logarithmic; median, least and most of the rounds)")

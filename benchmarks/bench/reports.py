@@ -131,11 +131,17 @@ def _database(figures: Figures) -> Table:
 
 def _start_up(figures: Figures) -> Table:
     rows = [
-        [said, spread(figures.spread(f"e/{key}")), number(_median(figures, f"e/{key}", "e/python_ms"))]
+        [
+            said,
+            spread(figures.spread(f"e/{key}")),
+            number(_median(figures, f"e/{key}", "e/python_ms")),
+            number(figures.median(f"e/{key.replace('_ms', '_cpu_ms')}")),
+            number(_median(figures, f"e/{key.replace('_ms', '_cpu_ms')}", "e/python_cpu_ms")),
+        ]
         for key, said in STARTS.items()
         if f"e/{key}" in figures
     ]
-    return Table("(e) Start-up", ["", "ms", "in bare Pythons"], rows)
+    return Table("(e) Start-up", ["", "ms", "in bare Pythons", "CPU ms", "in bare Pythons"], rows)
 
 
 def _curve(figures: Figures, curve: str) -> Table:

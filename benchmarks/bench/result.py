@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .figures import Figures
+from .profile import Shares
 
 _FORMAT = 1
 
@@ -26,6 +27,8 @@ class Result:
         self.missing: dict[str, str] = {}
         #: What went wrong in between: the work and the contender, and why.
         self.failed: dict[str, str] = {}
+        #: Where the daemon's time goes, by who asked: lines with their percents of the samples.
+        self.profiles: dict[str, Shares] = {}
         #: Whether nothing was left out on purpose or made shorter.
         self.is_whole = False
 
@@ -38,6 +41,7 @@ class Result:
             "whole": self.is_whole,
             "missing": self.missing,
             "failed": self.failed,
+            "profiles": self.profiles,
             "figures": self.figures.as_json(),
         }
         path.write_text(json.dumps(everything, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -55,6 +59,10 @@ class Result:
                 raise ResultFailed(f"{path} has the format {everything['format']}, and this program knows {_FORMAT}")
             result = cls(everything["machine"], Figures.from_json(everything["figures"]))
             result.missing, result.failed = everything["missing"], everything["failed"]
+            result.profiles = {
+                title: [(str(line), float(share)) for line, share in shares]
+                for title, shares in everything["profiles"].items()
+            }
             result.is_whole = bool(everything["whole"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ResultFailed(f"{path} holds no result of make bench: {error}") from error

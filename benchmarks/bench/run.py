@@ -11,25 +11,30 @@ from contextlib import ExitStack, contextmanager
 from . import machine
 from .contenders import ALL, Contender
 from .crowd import CrowdFailed
+from .goals import judge
 from .options import Options
+from .profile import Shares, profiles
 from .result import Result
 from .servers import ServerFailed
 from .work import CONTESTS, STUDIES, WorkFailed
+
+#: Work whose goals a profile of the daemon has something to say about.
+_ABOUT_SPEED = "abc"
 
 #: A tmpfs, as /run is. Servers that write to a disk write here as well, which is kind to them.
 _MEMORY = "/dev/shm"
 
 
 def run(options: Options) -> Result:
-    """Do all the work that is asked for, and return what came of it."""
-    result = Result(machine.describe())
-    load_before = machine.load()
+    """Do all the work that is asked for, and return what came of it, which is also kept in a file as it comes."""
+    result = Result(machine.describe() | {"rounds": str(options.rounds), "load before": machine.load()})
     with _directory() as directory, ExitStack() as servers:
         contests = [letter for letter in options.work if letter in CONTESTS]
         contenders = _started(options, directory, servers, result) if contests else []
         for number in range(options.rounds):
             for letter in contests:
                 _contest(letter, _turned(contenders, number), number, options, result)
+                result.write(options.output)
             for letter, study in STUDIES.items():
                 if letter in options.work and study.each_round:
                     _study(letter, number, directory, options, result)
@@ -38,8 +43,12 @@ def run(options: Options) -> Result:
         for letter, study in STUDIES.items():
             if letter in options.work and not study.each_round:
                 _study(letter, 0, directory, options, result)
+        if any(verdict.work in _ABOUT_SPEED and verdict.word == "missed" for verdict in judge(result.figures)):
+            _say("where the daemon's time goes, because a goal was missed")
+            result.profiles = _profiles(directory, result)
     result.is_whole = options.is_whole
-    result.facts |= {"rounds": str(options.rounds), "load before and after": f"{load_before} and {machine.load()}"}
+    result.facts["load after"] = machine.load()
+    result.write(options.output)
     return result
 
 
@@ -56,8 +65,8 @@ def _started(options: Options, directory: str, servers: ExitStack, result: Resul
             try:
                 contender.start(place)
                 contenders.append(contender)
-            except (ServerFailed, OSError) as error:
-                reason = str(error)
+            except Exception as error:  # One server that does not start, for whatever reason, is left out.
+                reason = in_words(error)
         if reason is not None:
             result.missing[name] = reason
     return contenders
@@ -79,8 +88,8 @@ def _contest(letter: str, contenders: list[Contender], number: int, options: Opt
         _say(f"round {number + 1} of {options.rounds}: {letter}, {contest.title}: {contender.name}")
         try:
             figures = contest.measure(contender, options.scale)
-        except (CrowdFailed, OSError) as error:
-            result.failed[what] = str(error)
+        except Exception as error:  # Drivers raise what they like, and what was measured before shall not be lost.
+            result.failed[what] = in_words(error)
             continue
         _take_down(result, what, number, figures)
 
@@ -91,8 +100,24 @@ def _study(letter: str, number: int, directory: str, options: Options, result: R
     os.mkdir(place)
     try:
         _take_down(result, letter, number, STUDIES[letter].measure(place, options.scale))
-    except (CrowdFailed, ServerFailed, WorkFailed, OSError) as error:
-        result.failed[letter] = str(error)
+    except Exception as error:  # The figures of twenty minutes shall not be lost to a mistake in the last one.
+        result.failed[letter] = in_words(error)
+    result.write(options.output)
+
+
+def _profiles(directory: str, result: Result) -> dict[str, Shares]:
+    try:
+        return profiles(directory)
+    except (CrowdFailed, ServerFailed, OSError) as error:
+        result.failed["profile"] = in_words(error)
+        return {}
+
+
+def in_words(error: Exception) -> str:
+    """Return what went wrong; of what nobody has foreseen, also what kind of mistake it is."""
+    if isinstance(error, CrowdFailed | ServerFailed | WorkFailed):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
 
 
 def _take_down(result: Result, prefix: str, number: int, figures: Mapping[str, float]) -> None:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -82,6 +83,12 @@ def find_program(name: str, *places: str) -> str | None:
             (str(path) for path in sorted(Path("/").glob(f"{place.lstrip('/')}/{name}"), reverse=True)), None
         )
     return found
+
+
+def find_in_environment(name: str) -> str | None:
+    """Return the path of a program that was installed beside this Python, or else is on PATH."""
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.exists() else shutil.which(name)
 
 
 def free_port() -> int:

@@ -79,9 +79,9 @@ class Channel(Connection):
 
         self._section(self._watch, session, Watcher, calls)
 
-    def stand_by(self, watcher: Watcher) -> bool:
-        """Return whether the watcher is to wait for the connection. Otherwise its gate is opened when that changes, or
-        when there is somebody to call."""
+    def stand_by(self, watcher: Watcher) -> Transport | None:
+        """Return the connection that the watcher is to wait for, and then to tell `Transport.end_of_wait`. If it is
+        None, the watcher's gate is opened when that changes, or when there is somebody to call."""
         return self._section(self._stand_by, watcher)
 
     def abandon(self, waiting: Waiting) -> None:
@@ -278,16 +278,18 @@ class Channel(Connection):
         elif self._machine.events:
             watcher.wake()
 
-    def _stand_by(self, watcher: Watcher) -> bool:
+    def _stand_by(self, watcher: Watcher) -> Transport | None:
         if (self._machine.events and watcher.calls) or self.end is not None or watcher is not self._watcher:
             watcher.open_gate()
-            return False
+            return None
         # What somebody reads who is about to notice it would wake the watcher over and over.
         is_noticed = (watcher.calls or watcher.has_seen_the_end) and self._present_reader() is not None
         watcher.polls = not is_noticed and not self._machine.is_down
         if not watcher.polls:
             watcher.close_gate()
-        return watcher.polls
+            return None
+        self._transport.begin_to_wait(get_ident())
+        return self._transport
 
     def _leave(self, waiting: Waiting) -> None:
         # First of all, so that an interrupt behind this line leaves no role with a thread that has gone.

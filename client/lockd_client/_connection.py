@@ -116,8 +116,8 @@ class Connection:
         watcher = self._watcher
         self._transport.close()
         if watcher is not None and watcher.polls:
-            # It may be on its way into poll still, or the program has closed the descriptor under it. Then it waits for
-            # what has the number by now, for good.
+            # The program may have closed the descriptor under it. Then it waits for what has the number by now, for
+            # good.
             self._watcher = watcher.successor(watcher.calls)
         self._machine.go_down()
         self._wake_all()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ._ask import Ask, WireItem
     from ._grant import Grant
     from ._standing import Held
+    from ._transport import Transport
     from ._watcher import Watcher
 
 #: How long a daemon that has gone is waited for. To start a service takes no longer, even while software is updated.
@@ -262,8 +263,8 @@ class Session:
             callback, standing.on_yield = standing.on_yield, None
         return callback, self._machine.grant_of(standing)
 
-    def stand_by(self, watcher: Watcher) -> bool:
-        """Return whether the watcher is to wait for the connection. Otherwise it is told when that changes."""
+    def stand_by(self, watcher: Watcher) -> Transport | None:
+        """Return the connection that the watcher is to wait for. If it is None, it is told when that changes."""
         return self._channel.stand_by(watcher)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _socket
 import os
 import sys
+from _thread import get_ident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class Transport:
         self.number = sock.fileno()
         status = os.fstat(self.number)
         self._inode, self._device = status.st_ino, status.st_dev
+        # The threads that wait by its number, which has to stand for it until they have woken up: poll looks the number
+        # up once more then. The last of them closes what was given up meanwhile.
+        self._waiters: set[int] = set()
+        self._is_given_up = False
         # Last, because there is something to close from then on, and all that it takes has to be there.
         self._sock = sock
 
@@ -80,26 +85,44 @@ class Transport:
         """Wait until something can be sent, or else, if ``or_data``, received."""
         import select
 
-        self.check()
-        poll = select.poll()
-        poll.register(self.number, select.POLLOUT | (select.POLLIN if or_data else 0))
-        poll.poll()
+        self._poll(select.POLLOUT | (select.POLLIN if or_data else 0), None)
 
     def wait_for_hang_up(self, timeout_seconds: float) -> None:
         """Wait until the daemon has closed its end, but no longer than that."""
         import select
 
-        self.check()
-        poll = select.poll()
-        poll.register(self.number, select.POLLRDHUP)
-        poll.poll(timeout_seconds * 1000)
+        self._poll(select.POLLRDHUP, timeout_seconds * 1000)
+
+    def begin_to_wait(self, thread: int) -> None:
+        """Let the number stand for this connection until `end_of_wait`, even if it is closed before."""
+        self._waiters.add(thread)
+
+    def end_of_wait(self, thread: int) -> None:
+        """Let the number go, if the connection was closed and this thread is the last that has waited for it."""
+        self._waiters.discard(thread)
+        # Whoever closes looks in the other order, so that one of both closes the descriptor.
+        if self._is_given_up and not self._waiters:
+            self.drop_copy()
+
+    def _poll(self, events: int, milliseconds: float | None) -> None:
+        import select
+
+        thread = get_ident()
+        try:
+            self.begin_to_wait(thread)
+            self.check()
+            poll = select.poll()
+            poll.register(self.number, events)
+            poll.poll(milliseconds)
+        finally:
+            self.end_of_wait(thread)
 
     def set_timeout(self, seconds: float | None) -> None:
         """Let reads raise TimeoutError after that long, or never."""
         self._sock.settimeout(seconds)
 
     def close(self) -> bool:
-        """End the connection, also for a thread of ours that is reading from it.
+        """End the connection, also for a thread of ours that is reading from it or waits for it.
 
         Returns:
             False if that was not possible, because the descriptor was taken.
@@ -112,8 +135,9 @@ class Transport:
             return False
         except OSError:
             # The daemon has ended it already.
-            self._sock.close()
-        else:
+            pass
+        self._is_given_up = True
+        if not self._waiters:
             self._sock.close()
         return True
 

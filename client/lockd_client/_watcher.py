@@ -9,7 +9,7 @@ happens it sleeps in poll, and if there is nobody to be called, only the end of 
 from __future__ import annotations
 
 import sys
-from _thread import allocate_lock, start_new_thread
+from _thread import allocate_lock, get_ident, start_new_thread
 
 from ._setbacks import Setbacks
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from weakref import ref
 
     from ._session import Session
+    from ._transport import Transport
 
 
 class Watcher:
@@ -106,19 +107,25 @@ class Watcher:
             self._call_all(session)
         if session.end is not None:
             return False
-        polls, number, is_down = session.stand_by(self), session.fileno(), session.is_down
-        pause = session.pause_seconds()
+        transport, is_down, pause = session.stand_by(self), session.is_down, session.pause_seconds()
         del session
-        if polls and self.calls:
-            _wait_for_data(number)
-        elif polls:
-            _wait_for_end(number)
+        if transport is not None:
+            self._wait_for(transport)
         elif is_down:
             self._gate.acquire(True, pause)
         else:
             self._gate.acquire()
-        self.polls, self.has_seen_the_end = False, polls and not self.calls
+        self.polls, self.has_seen_the_end = False, transport is not None and not self.calls
         return True
+
+    def _wait_for(self, transport: Transport) -> None:
+        try:
+            if self.calls:
+                _wait_for_data(transport.number)
+            else:
+                _wait_for_end(transport.number)
+        finally:
+            transport.end_of_wait(get_ident())
 
     def _help(self) -> None:
         session = self._session()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import page
+from bench import page, profile
 from bench.__main__ import comparison, main, remarks
 from bench.contenders import OTHERS, PEERS
 from bench.figures import Figures, Spread
@@ -73,6 +73,25 @@ def test_what_is_missing_is_said_plainly() -> None:
     assert "9,968 sessions and not 10,000: a process may have" in notes
 
 
+def test_a_profile_has_the_shares_of_the_lines_that_were_at_work() -> None:
+    stacks = [
+        "main (m.py:1);send (c.py:7) 30\n",
+        "main (m.py:1);poll (r.py:3);send (c.py:7) 30\n",
+        "main (m.py:1) 40\n",
+    ]
+    shares = profile.shares_of(stacks)
+    assert shares == [("send (c.py:7)", 60.0), ("main (m.py:1)", 40.0)]
+    [table] = profile.tables({"one process": shares})
+    assert list(table.rows[0]) == ["`send (c.py:7)`", "60.0"]
+    assert profile.shares_of([]) == []
+
+
+@pytest.mark.parametrize(("load", "is_said"), [("0.1", False), ("14.6", True)])
+def test_a_busy_machine_is_owned_up_to(load: str, is_said: bool) -> None:
+    result = Result({"machine": "2 processors, some", "load before": load})
+    assert ("other work to do" in "\n".join(remarks(result, options("--work=a")))) is is_said
+
+
 def options(*argv: str) -> Options:
     return parse(argv, LETTERS, PEERS, OTHERS)
 
@@ -120,7 +139,9 @@ def test_an_earlier_result_is_told_of_again(tmp_path: Path, capsys: pytest.Captu
     path = tmp_path / "bench.json"
     result = Result({"when": "today"}, Figures({"h/wake_ups": {0: 0.0}}))
     result.missing["redis"] = "redis-server is not installed"
+    result.profiles = {"one process": [("send (c.py:7)", 60.0)]}
     result.write(path)
+    assert Result.read(path).profiles == result.profiles
     assert Result.read(path).figures.as_json() == result.figures.as_json()
     assert main([f"--reuse={path}", f"--output={tmp_path / 'other.json'}", "--work=h"]) == 0
     told = capsys.readouterr().out

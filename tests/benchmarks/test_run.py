@@ -14,8 +14,9 @@ from bench import scale
 from bench.contenders import ALL, OTHERS, PEERS, Contender, Handle, Kind
 from bench.crowd import CrowdFailed, Tally, crowd, samples_of
 from bench.options import parse
+from bench.result import Result
 from bench.run import run
-from bench.work import LETTERS, one_name
+from bench.work import LETTERS, STUDIES, Study, one_name
 from bench.work.growth import decades
 
 _INSTANT = 0.01
@@ -39,8 +40,12 @@ TINY = scale.Scale(
 )
 
 
-def test_lockd_and_the_floor_do_all_that_is_asked_of_them() -> None:
-    options = parse(["--peers=none", "--work=a,b,c,d,f,g"], LETTERS, PEERS, OTHERS)
+def test_lockd_and_the_floor_do_all_that_is_asked_of_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    options = parse(
+        ["--peers=none", "--work=a,b,c,d,f,g", f"--output={tmp_path / 'bench.json'}"], LETTERS, PEERS, OTHERS
+    )
+    # Goals are missed within an instant, and a profile takes seconds.
+    monkeypatch.setattr("bench.run.profiles", lambda directory: {})
     result = run(options._replace(rounds=1, scale=TINY))
     assert result.failed == {}
     # A machine may have no compiler.
@@ -86,10 +91,12 @@ class Refusing(Contender):
         raise RuntimeError("nobody gets anything here")
 
 
-def test_one_that_is_absent_and_one_that_fails_do_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_is_absent_and_one_that_fails_do_not_end_the_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for each in (Absent, Refusing):
         monkeypatch.setitem(ALL, each.name, each)
-    options = parse(["--work=a"], LETTERS, PEERS, OTHERS)
+    options = parse(["--work=a", f"--output={tmp_path / 'bench.json'}"], LETTERS, PEERS, OTHERS)
     result = run(options._replace(contenders=("absent", "refusing", "flock"), rounds=2, scale=TINY))
     assert result.missing == {"absent": "the Python package no_such_package_at_all is not installed"}
     assert result.failed == {"a/refusing": "RuntimeError: nobody gets anything here"}
@@ -158,6 +165,17 @@ def test_nobody_begins_before_all_are_there() -> None:
 
     tallies = crowd(3, 0.0, prepare)
     assert max(tally.pairs for tally in tallies) < min(tally.pairs_in_all for tally in tallies)
+
+
+def test_what_was_measured_is_not_lost_to_a_mistake_behind_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def mistake(directory: str, scale: scale.Scale) -> dict[str, float]:
+        raise KeyError("nobody thought of that")
+
+    monkeypatch.setitem(STUDIES, "h", Study("a mistake", mistake))
+    options = parse(["--work=a,h", f"--output={tmp_path / 'bench.json'}"], LETTERS, PEERS, OTHERS)
+    result = run(options._replace(contenders=("flock",), rounds=1, scale=TINY))
+    assert result.failed == {"h": "KeyError: 'nobody thought of that'"}
+    assert "a/flock/p50_us" in Result.read(options.output).figures
 
 
 @pytest.mark.parametrize(

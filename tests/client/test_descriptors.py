@@ -182,3 +182,44 @@ def test_no_end_of_a_transport_closes_the_number_of_another(tmp_path: Path, end:
     assert stranger.is_untouched()
     stranger.close()
     theirs.close()
+
+
+def test_a_number_is_kept_as_long_as_a_thread_waits_by_it() -> None:
+    import _socket
+
+    ours, theirs = socket.socketpair()
+    with theirs:
+        transport = Transport(_socket.socket(fileno=ours.detach()))
+        inode = os.fstat(transport.number).st_ino
+        transport.begin_to_wait(1)
+        transport.begin_to_wait(2)
+        assert transport.close()
+        # That the connection has ended is known at once.
+        assert theirs.recv(1) == b""
+        transport.end_of_wait(1)
+        assert os.fstat(transport.number).st_ino == inode
+        transport.end_of_wait(2)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(transport.number)
+
+
+@pytest.mark.parametrize("wait", [Transport.wait_for_room, lambda transport: transport.wait_for_hang_up(60)])
+def test_whoever_waits_says_so(wait: Callable[[Transport], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """And closes what was given up meanwhile."""
+    import _socket
+
+    ours, theirs = socket.socketpair()
+    with theirs:
+        transport = Transport(_socket.socket(fileno=ours.detach()))
+        check = transport.check
+
+        def given_up_behind_it() -> None:
+            check()
+            monkeypatch.setattr(transport, "check", check)
+            assert transport.close()
+            os.fstat(transport.number)
+
+        monkeypatch.setattr(transport, "check", given_up_behind_it)
+        wait(transport)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(transport.number)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from weakref import ref
 
@@ -291,31 +292,57 @@ def test_descriptors_are_closed_under_it(sleeps: list[int], watched: Client, dae
     daemon.wait_until_idle()
 
 
-def test_a_descriptor_that_goes_before_it_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, daemon: ScriptedDaemon
-) -> None:
-    """Another thread closes the connection, and the program's next file gets the number, which says nothing."""
-    wait_for_end = _watcher._wait_for_end
-    is_about_to, may_wait = threading.Event(), threading.Event()
-    ours, theirs = socket.socketpair()
+class Kept:
+    """Keeps the first thread that is about to wait for the end of its connection."""
 
-    def kept(number: int) -> None:
-        if not is_about_to.is_set():
-            is_about_to.set()
-            assert may_wait.wait(PATIENCE_SECONDS)
-        wait_for_end(number)
+    def __init__(self) -> None:
+        self.is_about_to, self.may_wait = threading.Event(), threading.Event()
+        self._wait_for_end = _watcher._wait_for_end
 
+    def __call__(self, number: int) -> None:
+        if not self.is_about_to.is_set():
+            self.is_about_to.set()
+            assert self.may_wait.wait(PATIENCE_SECONDS)
+        self._wait_for_end(number)
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
+    kept = Kept()
     monkeypatch.setattr(_watcher, "_wait_for_end", kept)
+    return kept
+
+
+def test_its_number_goes_to_nobody_before_it_has_woken_up(kept: Kept, daemon: ScriptedDaemon) -> None:
+    """It would wait for whatever has the number by then, and for good: poll looks numbers up as it wakes."""
+    with lockd_client.connect(daemon.path, watch=True) as client:
+        number, watcher = client.fileno(), watcher_of(client)
+        inode = os.fstat(number).st_ino
+        assert kept.is_about_to.wait(PATIENCE_SECONDS)
+        daemon.hang_up(1)
+        # Over another connection.
+        assert client.lock("a").locked() is False
+        assert os.fstat(number).st_ino == inode
+        kept.may_wait.set()
+        wait_until(lambda: not watcher.is_alive)
+        # The last who needed it has closed it.
+        with suppress(OSError):
+            assert os.fstat(number).st_ino != inode
+
+
+def test_a_descriptor_that_goes_before_it_is_waited_for(kept: Kept, daemon: ScriptedDaemon) -> None:
+    """Another thread gives the connection up, and the program's next file gets the number, which says nothing."""
+    ours, theirs = socket.socketpair()
     with lockd_client.connect(daemon.path, watch=True) as client:
         handle, number, watcher = client.lock("a"), client.fileno(), watcher_of(client)
         handle.acquire()
-        assert is_about_to.wait(PATIENCE_SECONDS)
+        assert kept.is_about_to.wait(PATIENCE_SECONDS)
         daemon.stop()
         client.session().look()
         assert client.session().is_down
         os.dup2(ours.fileno(), number)
         ours.close()
-        may_wait.set()
+        kept.may_wait.set()
         daemon.start()
         assert handle.locked()
         unread(daemon)

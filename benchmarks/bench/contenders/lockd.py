@@ -19,6 +19,12 @@ class Lockd(Contender):
         self._daemon: Daemon | None = None
         self._socket = ""
 
+    @property
+    def daemon(self) -> Daemon:
+        """The daemon, after `start`."""
+        assert self._daemon is not None
+        return self._daemon
+
     def start(self, directory: str) -> None:
         self._daemon = Daemon(directory)
         self._daemon.start()

@@ -11,7 +11,10 @@ from bench.servers import Server, accepts, find_program, free_port
 from .base import Contender, Handle, Kind
 
 _HOST = "127.0.0.1"
-_PLACES = "/usr/share/zookeeper/bin", "/opt/zookeeper*/bin"
+
+#: Where Debian's package puts it. Its script would use the directories of the system's own server.
+_JAR = Path("/usr/share/java/zookeeper.jar")
+_MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 
 
 class ZooKeeper(Contender):
@@ -29,7 +32,7 @@ class ZooKeeper(Contender):
     def missing(self) -> str | None:
         if reason := super().missing():
             return reason
-        if not find_program("zkServer.sh", *_PLACES):
+        if not _JAR.exists():
             return "ZooKeeper is not installed"
         return None if find_program("java") else "there is no java for ZooKeeper"
 
@@ -40,8 +43,7 @@ class ZooKeeper(Contender):
             f"tickTime=2000\ndataDir={directory}/data\nclientPort={self._port}\nclientPortAddress={_HOST}\n"
             "maxClientCnxns=0\nadmin.enableServer=false\n"
         )
-        command = ["bash", str(find_program("zkServer.sh", *_PLACES)), "start-foreground", configuration]
-        self._server = Server(command, directory)
+        self._server = Server([str(find_program("java")), "-cp", str(_JAR), _MAIN, configuration], directory)
         self._server.wait_until(lambda: accepts(socket.AF_INET, (_HOST, self._port)))
 
     def stop(self) -> None:

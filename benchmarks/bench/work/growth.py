@@ -20,8 +20,8 @@ from .base import WorkFailed
 #: Looks at each size; the median of them counts.
 _LOOKS = 5
 
-#: What the daemon and this process need beside those of sessions. A session costs the daemon two.
-_OTHER_DESCRIPTORS = 64
+#: What the daemon keeps aside for all but sessions, and some more. A session costs it two.
+_OTHER_DESCRIPTORS = 512
 
 
 def measure(directory: str, scale: Scale) -> Mapping[str, float]:
