@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import os
+import select
 import sys
 
 TYPE_CHECKING = False
@@ -76,10 +77,15 @@ class Transport:
         """
         return bool([*map(store, filter(None, map(self._sock.recv, _READ_SIZE, _READ_AT_ONCE)))])
 
+    def has_news(self) -> bool:
+        """Whether something has arrived, or the end of the connection has. May be wrong if the descriptor is not ours
+        any more: whoever reads finds out."""
+        poll = select.poll()
+        poll.register(self.number, select.POLLIN)
+        return bool(poll.poll(0))
+
     def wait_for_room(self, *, or_data: bool = False) -> None:
         """Wait until something can be sent, or else, if ``or_data``, received."""
-        import select
-
         self.check()
         poll = select.poll()
         poll.register(self.number, select.POLLOUT | (select.POLLIN if or_data else 0))
@@ -87,8 +93,6 @@ class Transport:
 
     def wait_for_hang_up(self, timeout_seconds: float) -> None:
         """Wait until the daemon has closed its end, but no longer than that."""
-        import select
-
         self.check()
         poll = select.poll()
         poll.register(self.number, select.POLLRDHUP)

@@ -129,6 +129,7 @@ _SHAPES: Final[tuple[tuple[int, type[m.Message], tuple[_Kind, ...]], ...]] = (
     (67, m.List, (_uint, _text, _uint)),
     (68, m.Show, (_uint, _text)),
     (69, m.Sessions, (_uint, _uint)),
+    (74, m.Break, (_uint, _text, _uint, _text, _options)),
     (97, m.AdminWelcome, (_uint, _uint, _text)),
     (98, m.Report, (_uint, _facts)),
     (99, m.Rows, (_uint, _rows, _uint_or_nil)),

@@ -223,6 +223,16 @@ class Sessions(NamedTuple):
     cursor: int
 
 
+class Break(NamedTuple):
+    """Takes grants away: the one with this token, or, where that is 0, what is held of the name."""
+
+    id: int
+    name: str
+    token: int
+    reason: str
+    options: dict[str, Scalar]
+
+
 class AdminWelcome(NamedTuple):
     """The answer to ADMIN_HELLO."""
 
@@ -232,7 +242,7 @@ class AdminWelcome(NamedTuple):
 
 
 class Report(NamedTuple):
-    """The answer to STATUS and SHOW."""
+    """The answer to STATUS, SHOW and BREAK."""
 
     id: int
     facts: Facts
@@ -259,6 +269,6 @@ ClientMessage: TypeAlias = (
 )
 Notice: TypeAlias = Waiting | YieldRequested | Lost
 DaemonMessage: TypeAlias = Welcome | Granted | Failed | Done | State | Ticket | Notice
-AdminRequest: TypeAlias = AdminHello | Status | List | Show | Sessions
+AdminRequest: TypeAlias = AdminHello | Status | List | Show | Sessions | Break
 AdminReply: TypeAlias = AdminWelcome | Report | Rows | AdminFailed
 Message: TypeAlias = ClientMessage | DaemonMessage | AdminRequest | AdminReply

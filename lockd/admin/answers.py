@@ -23,6 +23,7 @@ from lockd_wire import messages as m
 from lockd_wire.errors import ErrorCode
 from lockd_wire.names import fault_of_name
 
+from .breaks import break_grants
 from .desk import Desk
 
 #: Holders, and waiters, that SHOW describes. With the longest labels this many of both fill most of a frame.
@@ -47,6 +48,7 @@ def status(desk: Desk, request: m.Status) -> m.AdminReply:
         "supervised": is_supervised(),
         "trouble": sentences.shortened(desk.driver.trouble(), _TROUBLE_BYTES_MAX),
         **desk.manager.statistics()._asdict(),
+        "kills_total": desk.driver.kills_total,
     }
     return m.Report(request.id, facts)
 
@@ -96,6 +98,7 @@ ANSWERS: Final[Mapping[type[m.AdminRequest], Callable[[Desk, Any], m.AdminReply]
     m.List: list_names,
     m.Sessions: list_sessions,
     m.Show: show,
+    m.Break: break_grants,
 }
 
 

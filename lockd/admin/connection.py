@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import ClassVar
 
-from lockd import __version__
+from lockd import __version__, peers
 from lockd.connection import Connection, Patience
 from lockd.driver import Driver
 from lockd.reactor import Reactor
@@ -14,7 +14,7 @@ from lockd_wire import messages as m
 from lockd_wire.errors import ErrorCode
 
 from .answers import ANSWERS
-from .desk import Desk
+from .desk import Administrator, Desk
 
 
 class AdminConnection(Connection):
@@ -33,7 +33,8 @@ class AdminConnection(Connection):
         driver: Driver,
         started_at: float,
     ) -> None:
-        self._desk = Desk(driver, reactor, started_at)
+        pid, uid, _ = peers.credentials(sock)
+        self._desk = Desk(driver, reactor, started_at, Administrator(pid, uid))
         super().__init__(sock, reactor, patience, driver.connections)
 
     def received(self, message: m.AdminRequest) -> None:
@@ -43,7 +44,12 @@ class AdminConnection(Connection):
         elif isinstance(message, m.AdminHello):
             self._hello(message)
         else:
-            self.send(ANSWERS[type(message)](self._desk, message))
+            answer = ANSWERS[type(message)](self._desk, message)
+            if isinstance(message, m.Break) and isinstance(answer, m.Report):
+                # Of a change nobody is told before it is in the journal.
+                Connection.send(self, answer)
+            else:
+                self.send(answer)
 
     def ended(self) -> None:
         """Nothing depends on this connection."""

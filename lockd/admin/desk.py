@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from lockd.driver import Driver
 from lockd.reactor import Reactor
@@ -12,11 +12,21 @@ from lockd_wire import messages as m
 _ROWS_PER_PAGE: Final = limits.ROWS_MAX
 
 
+class Administrator(NamedTuple):
+    """Who asks, by the kernel's word."""
+
+    pid: int
+    uid: int
+
+
 class Desk:
     """Where one administrator's questions are answered: the daemon, and the pages that were laid out for it."""
 
-    def __init__(self, driver: Driver, reactor: Reactor, started_at: float) -> None:
-        """Make a desk. ``started_at`` is when the daemon did."""
+    def __init__(self, driver: Driver, reactor: Reactor, started_at: float, who: Administrator) -> None:
+        """Make a desk for one administrator. ``started_at`` is when the daemon began."""
+        self.who = who
+        #: Whether this one may change anything, and not only ask.
+        self.may_change = True
         self.driver = driver
         self.manager = driver.manager
         self.started_at = started_at

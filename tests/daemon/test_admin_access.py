@@ -74,6 +74,7 @@ CLIENT_MESSAGES: list[m.Message] = [
     m.Inherit(1, 1),
 ]
 ADMIN_MESSAGES: list[m.Message] = [HELLO, m.Status(1), m.List(1, "", 0), m.Show(1, "db"), m.Sessions(1, 0)]
+ADMIN_MESSAGES += [m.Break(1, "db", 0, "why", {"all": True})]
 
 
 @pytest.mark.parametrize("is_welcomed", [True, False])

@@ -132,6 +132,7 @@ FIELDS: dict[type[m.Message], tuple[Kind, ...]] = {
     m.List: (UINT, TEXT, UINT),
     m.Show: (UINT, TEXT),
     m.Sessions: (UINT, UINT),
+    m.Break: (UINT, TEXT, UINT, TEXT, OPTIONS),
     m.AdminWelcome: (UINT, UINT, TEXT),
     m.Report: (UINT, FACTS),
     m.Rows: (UINT, ROWS, UINT_OR_NIL),
@@ -159,6 +160,6 @@ def dialect_of(message: type[m.Message]) -> Dialect[Any]:
 def array_of(message: m.Message) -> tuple[Any, ...]:
     """Return the array that stands for a message on the wire."""
     fields: list[Any] = list(message)
-    if isinstance(message, m.Hello | m.Acquire | m.Convert):
+    if isinstance(message, m.Hello | m.Acquire | m.Convert | m.Break):
         fields[-1] = tuple(message.options.items())
     return (NUMBERS[type(message)], *fields)
