@@ -23,7 +23,8 @@ from . import translate
 from .connection import Connection, Connections
 from .keeper import RETRY_SECONDS, Keeper
 from .logs import log, safe
-from .peers import Identity, found_again, has_exited
+from .peers import Identity
+from .pidfds import found_again, has_exited
 from .reactor import Reactor
 from .sentences import circle
 
@@ -63,6 +64,8 @@ class Driver:
         #: Each is told, right after an event, what has become of requests by it (O1), and when. What is told is as it
         #: is at that moment only, and not yet in the journal.
         self.onlookers: list[Onlooker] = []
+        #: How many processes administrators have said that they end, to free what those hold.
+        self.kills_total = 0
         self._reactor = reactor
         self._keeper = keeper
         self._clients: dict[int, Client] = {}
@@ -130,6 +133,13 @@ class Driver:
             connection.end()
         log.debug("session %d has another connection", session)
         return True
+
+    def break_grants(self, tokens: tuple[int, ...], detail: str) -> tuple[int, ...]:
+        """Take grants away, and return which of them there were. It is to be told when it is in the journal."""
+        actions = self._handle(e.Break(tokens, detail))
+        [broken] = [action for action in actions if isinstance(action, a.Broken)]
+        self._route([action for action in actions if action is not broken])
+        return broken.tokens
 
     def restore(self) -> None:
         """Take over the sessions that a manager has from a recovery: watch the processes that still live, and end the
@@ -293,7 +303,7 @@ class Driver:
                         connection.fail(action.detail)
                 case a.Reordered():
                     log.info("moved a waiter ahead of its turn to end a deadlock: %s", circle(action.cycle))
-                case a.Opened() | a.Refused() | a.Resumed() | a.NotResumed():
+                case a.Opened() | a.Refused() | a.Resumed() | a.NotResumed() | a.Broken():
                     raise AssertionError(f"{action} answers an event that is not applied here")
                 case _:
                     self._tell(action)

@@ -64,8 +64,11 @@ def unpacked(values: tuple[Any, ...]) -> Entry:
 
 def _session(*values: Any) -> r.SessionRecord:
     record = r.SessionRecord(*values)
-    losses = tuple((token, LossReason(reason)) for token, reason in record.losses)
-    return record._replace(peer=Peer(*record.peer), losses=losses)
+    return record._replace(peer=Peer(*record.peer), losses=tuple(_loss(*loss) for loss in record.losses))
+
+
+def _loss(token: int, reason: str, *detail: str) -> Any:
+    return token, LossReason(reason), *detail
 
 
 def _request(session: int, id: int, owner: int, items: Any, terms: Any, *others: Any) -> r.RequestRecord:

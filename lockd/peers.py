@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import socket
 import struct
-from functools import cache
 from typing import Final, NamedTuple
 
 from .logs import safe
+from .pidfds import process_of_own, reraise_exhaustion
 
 # Linux 6.5 and newer; the socket module has no name for it.
 _SO_PEERPIDFD: Final = 77
@@ -79,53 +78,7 @@ def identify(connection: socket.socket) -> Identity:
     """
     pid, uid, gid = credentials(connection)
     pidfd = _pidfd(connection, pid)
-    return Identity(pid, uid, gid, pidfd, "" if pidfd is None else _process_of_own(pidfd, pid))
-
-
-def process_of(pidfd: int, pid: int) -> str:
-    """Return what tells a process from all others that ever have its pid in this boot, or nothing if nothing does.
-
-    That is the inode of its pidfd where each process has one of its own (Linux 6.9), else the time of its start.
-
-    Raises:
-        OSError: No descriptor is left to find that out with (EMFILE, ENFILE, ENOMEM).
-    """
-    status = os.fstat(pidfd)
-    if status.st_dev != _anonymous_device():
-        return f"inode {status.st_ino}"
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            # Behind the name of the program, in which there may be anything.
-            return f"start {file.read().rpartition(b')')[2].split()[19].decode()}"
-    except OSError as error:
-        # It must not be taken for another process because nobody could look.
-        _reraise_exhaustion(error)
-        return ""
-    except IndexError:
-        return ""
-
-
-def found_again(pid: int, process: str) -> int | None:
-    """Return a pidfd of the process that had this pid and is this one, or None if it is gone.
-
-    Raises:
-        OSError: There is no descriptor for it.
-    """
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
-    if _process_of_own(pidfd, pid) == process and not has_exited(pidfd):
-        return pidfd
-    os.close(pidfd)
-    return None
-
-
-def has_exited(pidfd: int) -> bool:
-    """Whether the process of ``pidfd`` is gone. A zombie is: it will never run again."""
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(0))
+    return Identity(pid, uid, gid, pidfd, "" if pidfd is None else process_of_own(pidfd, pid))
 
 
 def short_name(pid: int) -> str:
@@ -140,28 +93,12 @@ def short_name(pid: int) -> str:
         return ""
 
 
-@cache
-def _anonymous_device() -> int:
-    """Return the device of the inode that all anonymous descriptors share, pidfds of older kernels among them."""
-    with select.epoll() as anonymous:
-        return os.fstat(anonymous.fileno()).st_dev
-
-
-def _process_of_own(pidfd: int, pid: int) -> str:
-    """Do what `process_of` does, and close ``pidfd`` if that raises."""
-    try:
-        return process_of(pidfd, pid)
-    except OSError:
-        os.close(pidfd)
-        raise
-
-
 def _pidfd(connection: socket.socket, pid: int) -> int | None:
     try:
         # Names the process itself, not its number, which could have been given to another one since.
         return connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
     except OSError as error:
-        _reraise_exhaustion(error)
+        reraise_exhaustion(error)
     if pid <= 0:
         return None
     # An older kernel, or (before 6.16) a process that was reaped already. Between connect() and now the number may in
@@ -171,10 +108,5 @@ def _pidfd(connection: socket.socket, pid: int) -> int | None:
     except ProcessLookupError:
         raise PeerGone from None
     except OSError as error:
-        _reraise_exhaustion(error)
+        reraise_exhaustion(error)
         return None
-
-
-def _reraise_exhaustion(error: OSError) -> None:
-    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-        raise error

@@ -66,7 +66,7 @@ def who_has(facts: a.NameFacts) -> str:
     if not facts.holders:
         return "nobody holds it, and others come first"
     more = facts.holders_total - len(facts.holders)
-    holders = "; ".join(_holder(holder) for holder in facts.holders)
+    holders = "; ".join(of_holder(holder) for holder in facts.holders)
     return f"it is held {holders}" + (f"; and by {more} more" if more else "")
 
 
@@ -133,7 +133,8 @@ def _in_words(demand: e.Demand) -> str:
     return f"with {demand.permits} of its {demand.limit} permits"
 
 
-def _holder(holder: a.Holder) -> str:
+def of_holder(holder: a.Holder) -> str:
+    """Return in what way somebody holds a name, who it is, and for how long, as what follows "held"."""
     label = f', "{shortened(safe(holder.label), _LABEL_BYTES_SHOWN)}"' if holder.label else ""
     gone = "" if holder.is_attached else ", not connected at the moment"
     program = shortened(safe(holder.program), _PROGRAM_BYTES_SHOWN) or "?"

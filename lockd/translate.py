@@ -104,7 +104,8 @@ def message_of(action: a.Answer | a.Notice, covered: int) -> m.DaemonMessage:
         case a.YieldRequested():
             return m.YieldRequested(0, covered, action.token, facts_of_name(action.facts))
         case a.Lost():
-            return m.Lost(0, covered, action.token, action.reason.value)
+            reason = f"{action.reason.value}: {action.detail}" if action.detail else action.reason.value
+            return m.Lost(0, covered, action.token, reason)
 
 
 def facts_of_name(facts: a.NameFacts) -> m.Facts:

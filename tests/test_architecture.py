@@ -26,8 +26,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lockd": set(),
     "lockd.core": set(),
     "lockd.journal": {"msgspec"},
-    "lockd.*": {"lockd", "lockd.core", "lockd.journal", "lockd_wire", "trio", "msgspec", "rich"},
-    "lockd.ctl": {"lockd", "lockd_client", "lockd_wire", "rich", "argcomplete"},
+    "lockd.pidfds": set(),
+    "lockd.*": {"lockd", "lockd.core", "lockd.journal", "lockd.pidfds", "lockd_wire", "trio", "msgspec", "rich"},
+    "lockd.ctl": {"lockd", "lockd.pidfds", "lockd_client", "lockd_wire", "rich", "argcomplete"},
     "lockd.demo": {"lockd_client", "rich", "tinydb"},
     "lockd.main": {
         *("lockd", "lockd.*", "lockd.core", "lockd.ctl", "lockd.demo", "lockd.journal", "lockd_client", "lockd_wire"),

@@ -10,7 +10,7 @@ from lockd_wire.endpoints import admin_socket
 from lockd_wire.errors import RemoteWireError
 from lockd_wire.framing import FrameDecoder
 from lockd_wire.limits import ADMIN_MAGIC, FRAME_BYTES_MAX, VERSION
-from lockd_wire.names import fault_of_name
+from lockd_wire.names import fault_of_label, fault_of_name
 
 from ._addresses import connected_transport
 from ._ask import checked_text
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class AdminClient:
-    """A conversation on the admin socket, for one thread at a time. It asks, and changes nothing.
+    """A conversation on the admin socket, for one thread at a time. It asks, and nothing but `break_` changes anything.
 
     Every question is answered as things were at that moment. Any exception from one ends the conversation.
     """
@@ -136,6 +136,52 @@ class AdminClient:
         self._ask(lambda number: m.Watch(number, prefix), m.Report)
         self._is_watching = True
         return self._events(self._last_id)
+
+    def break_(
+        self,
+        name: str = "",
+        *,
+        reason: str,
+        token: int = 0,
+        all_of_them: bool = False,
+        dry_run: bool = False,
+        kill: bool = False,
+        up_to: int | None = None,
+    ) -> _Row:
+        """Take grants away from their holders, who are told, and let whoever waits have them.
+
+        The holder does not stop at that: it may go on writing, beside whoever has the lock now, until it looks. Where
+        that must not be, end its process instead, which frees all that it holds.
+
+        Args:
+            name: Of which name. All grants of it, which has to be one, unless ``all_of_them``.
+            reason: Why: it is logged, and the holder is told.
+            token: Which grant; with a name, only if it is of that name. 0: whatever is held of the name.
+            all_of_them: However many they are.
+            dry_run: Take nothing away, only tell what it would be.
+            kill: Take nothing away: the caller ends the processes itself, and has it logged and counted here.
+            up_to: Of the grants of a name only those with a token up to this one. What was granted after the answer to
+                an earlier question has a greater one than the ``last_token`` in that.
+
+        Returns:
+            What was taken away, as it was before: ``grants``, the first of them, and ``grants_total``; 0 where nobody
+            held it.
+
+        Raises:
+            BadRequest: There cannot be such a name or reason, or there are several grants, and not all are meant.
+                Nothing has changed.
+            AccessDenied: This user may ask and not change anything. Nothing has changed.
+            DaemonUnavailable: The daemon cannot write down now what changes, and nothing has changed; or it has not
+                answered, and then it may have been done, or may yet be. Asking again tells.
+        """
+        if not token:
+            checked_text("name", name, fault_of_name)
+        checked_text("reason", reason, fault_of_label)
+        flags = {"all": all_of_them, "dry_run": dry_run, "kill": kill}
+        options: dict[str, m.Scalar] = {flag: True for flag, is_set in flags.items() if is_set}
+        if up_to is not None:
+            options["up_to"] = up_to
+        return dict(self._ask(lambda number: m.Break(number, name, token, reason, options), m.Report).facts)
 
     def close(self) -> None:
         """End the conversation. May be called more than once."""

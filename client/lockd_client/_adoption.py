@@ -85,8 +85,6 @@ def _taken_over(session: Session, waiting: Waiting, owner: int, answer: Granted)
     if not items:
         raise ProtocolError("lockd did not say what was taken over")
     standing = Standing(answer.token, items, facts.get("tree") is True)
-    # Whoever asked for it may have agreed to a lease.
-    standing.may_be_lost = True
     return Grant(session, owner, waiting.id, standing, text(facts, "label"), abandonments(facts)), standing
 
 

@@ -44,7 +44,6 @@ class Ask:
     """One or several names, each in a mode or with permits, and the terms. Does not change."""
 
     __slots__ = (
-        "is_leased",
         "is_reentrant",
         "is_tree",
         "items",
@@ -81,7 +80,6 @@ class Ask:
         #: Whether an owner that has all this already may have it once more.
         self.is_reentrant = bool(reentrant)
         #: Whether the daemon may take it away.
-        self.is_leased = lease is not None
         self.on_wait, self.on_yield, self.on_lost = on_wait, on_yield, on_lost
         #: The timeout as the protocol has it. To find out tells of a mistake where it is made.
         self.seconds = seconds_of(self.timeout)

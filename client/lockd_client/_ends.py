@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._ask import described
 from ._refusals import plain_error, refusal
-from ._standing import HANDED_OVER, LEASE
+from ._standing import BROKEN, HANDED_OVER, LEASE
 from ._words import printable
 from .errors import DaemonUnavailable, LockError, LockLost, NotOwner, ProtocolError, SessionLost
 
@@ -28,6 +28,7 @@ _GRANT_ERRORS: dict[str, type[LockError]] = {KEPT: DaemonUnavailable, LOST: Lock
 _LOSSES: dict[str, tuple[type[LockError], str]] = {
     LEASE: (LockLost, "the lease had run out when somebody else wanted it, who has been given it"),
     HANDED_OVER: (NotOwner, "it was handed over, and its ticket has been used"),
+    BROKEN: (LockLost, "an administrator has taken it away"),
 }
 
 
@@ -62,8 +63,10 @@ def away(path: str, seconds: float, error: Exception | None = None) -> DaemonUna
 
 def loss(what: str, reason: str) -> LockError:
     """Return what is told about a grant that was lost, while the session goes on."""
-    error, sentence = _LOSSES.get(reason, (LockLost, f"it was taken away: {printable(reason)}"))
-    return error(f"{what} is no longer held: {sentence}")
+    kind, _, said = reason.partition(": ")
+    error, sentence = _LOSSES.get(kind, (LockLost, "it was taken away"))
+    why = said if kind in _LOSSES else reason
+    return error(f"{what} is no longer held: {sentence}" + (f": {printable(why)}" if why else ""))
 
 
 def unconfirmed(what: str) -> LockError:

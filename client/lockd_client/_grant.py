@@ -157,10 +157,7 @@ class Grant:
                 name besides, which nobody else could hold beside it. Nothing has changed.
         """
         self.check()
-        ticket = self._session.ticket(self._standing)
-        # From now on somebody may take it at any moment.
-        self._standing.may_be_lost = True
-        return ticket
+        return self._session.ticket(self._standing)
 
     def release(self, *, confirm: bool = False) -> None:
         """Give it up. Waits for nothing: not for an answer, and not for a daemon that is busy or away.

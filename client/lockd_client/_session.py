@@ -113,7 +113,6 @@ class Session:
         standing = self._machine.standing_of(answer.token) if ask.is_reentrant else None
         if standing is None:
             standing = Standing(answer.token, ask.items, ask.is_tree)
-            standing.may_be_lost = ask.is_leased
             standing.on_lost, standing.on_yield, standing.on_wait = ask.on_lost, ask.on_yield, ask.on_wait
         if ask.is_reentrant:
             # The first entry need not have been made by a request that was.
@@ -184,7 +183,8 @@ class Session:
             DaemonUnavailable: It is held, but there is no way to tell the daemon.
         """
         machine, channel = self._machine, self._channel
-        if standing.may_be_lost:
+        # An administrator may have taken away whatever it is.
+        if channel.has_news():
             channel.look()
         held = machine.held.get(request)
         if channel.end is None and not self.release_if_held(request):

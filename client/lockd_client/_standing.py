@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 #: Why something is no longer held, as LOST has it.
 LEASE = "lease"
 HANDED_OVER = "handed_over"
+BROKEN = "broken"
 
 
 class Standing:
     """What the daemon has granted under one token. Entered again, it is the same standing."""
 
-    __slots__ = ("is_reentrant", "is_tree", "items", "loss", "may_be_lost", "on_lost", "on_wait", "on_yield", "token")
+    __slots__ = ("is_reentrant", "is_tree", "items", "loss", "on_lost", "on_wait", "on_yield", "token")
 
     def __init__(self, token: int, items: tuple[WireItem, ...], is_tree: bool) -> None:
         self.token = token
@@ -33,8 +34,6 @@ class Standing:
         self.is_reentrant = False
         #: Why it is held no more, if it was lost.
         self.loss = ""
-        #: Whether the daemon may take it away, so that it is worth while to look before it is believed to be held.
-        self.may_be_lost = False
         self.on_lost: Callable[[Grant], object] | None = None
         self.on_wait: Callable[[Wait], object] | None = None
         self.on_yield: Callable[[Grant], object] | None = None

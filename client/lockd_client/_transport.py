@@ -81,6 +81,15 @@ class Transport:
         """
         return bool([*map(store, filter(None, map(self._sock.recv, _READ_SIZE, _READ_AT_ONCE)))])
 
+    def has_news(self) -> bool:
+        """Whether something has arrived, or the end of the connection has. May be wrong if the descriptor is not ours
+        any more: whoever reads finds out."""
+        import select
+
+        poll = select.poll()
+        poll.register(self.number, select.POLLIN)
+        return bool(poll.poll(0))
+
     def wait_for_room(self, *, or_data: bool = False) -> None:
         """Wait until something can be sent, or else, if ``or_data``, received."""
         import select

@@ -132,6 +132,7 @@ _SHAPES: Final[tuple[tuple[int, type[m.Message], tuple[_Kind, ...]], ...]] = (
     (70, m.Graph, (_uint, _uint)),
     (71, m.History, (_uint, _text, _uint)),
     (72, m.Watch, (_uint, _text)),
+    (74, m.Break, (_uint, _text, _uint, _text, _options)),
     (97, m.AdminWelcome, (_uint, _uint, _text)),
     (98, m.Report, (_uint, _facts)),
     (99, m.Rows, (_uint, _rows, _uint_or_nil)),

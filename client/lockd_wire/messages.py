@@ -247,6 +247,16 @@ class Watch(NamedTuple):
     prefix: str
 
 
+class Break(NamedTuple):
+    """Takes grants away: the one with this token, or, where that is 0, what is held of the name."""
+
+    id: int
+    name: str
+    token: int
+    reason: str
+    options: dict[str, Scalar]
+
+
 class AdminWelcome(NamedTuple):
     """The answer to ADMIN_HELLO."""
 
@@ -256,7 +266,7 @@ class AdminWelcome(NamedTuple):
 
 
 class Report(NamedTuple):
-    """The answer to STATUS, SHOW and WATCH."""
+    """The answer to STATUS, SHOW, WATCH and BREAK."""
 
     id: int
     facts: Facts
@@ -291,6 +301,6 @@ ClientMessage: TypeAlias = (
 )
 Notice: TypeAlias = Waiting | YieldRequested | Lost
 DaemonMessage: TypeAlias = Welcome | Granted | Failed | Done | State | Ticket | Notice
-AdminRequest: TypeAlias = AdminHello | Status | List | Show | Sessions | Graph | History | Watch
+AdminRequest: TypeAlias = AdminHello | Status | List | Show | Sessions | Graph | History | Watch | Break
 AdminReply: TypeAlias = AdminWelcome | Report | Rows | AdminFailed | Happened
 Message: TypeAlias = ClientMessage | DaemonMessage | AdminRequest | AdminReply

@@ -23,6 +23,7 @@ from lockd_wire import messages as m
 from lockd_wire.errors import ErrorCode
 from lockd_wire.names import fault_of_name
 
+from .breaks import break_grants
 from .desk import Desk
 from .filters import UnknownFilter, wanted_names
 from .graph import graph
@@ -50,6 +51,7 @@ def status(desk: Desk, request: m.Status) -> m.AdminReply:
         "supervised": is_supervised(),
         "trouble": sentences.shortened(desk.driver.trouble(), _TROUBLE_BYTES_MAX),
         **desk.manager.statistics()._asdict(),
+        "kills_total": desk.driver.kills_total,
     }
     return m.Report(request.id, facts)
 
@@ -122,10 +124,11 @@ ANSWERS: Final[Mapping[type[m.AdminRequest], Callable[[Desk, Any], m.AdminReply]
     m.Graph: graph,
     m.History: history,
     m.Watch: watch,
+    m.Break: break_grants,
 }
 
 #: Those by which something changes. Whoever may only read is refused them.
-CHANGES: Final[frozenset[type[m.AdminRequest]]] = frozenset()
+CHANGES: Final[frozenset[type[m.AdminRequest]]] = frozenset({m.Break})
 
 
 def _fault_of(request: m.Show | m.History) -> m.AdminFailed | None:

@@ -6,7 +6,7 @@ import socket
 from functools import partial
 from typing import ClassVar, Final
 
-from lockd import __version__
+from lockd import __version__, peers
 from lockd.connection import Connection, Patience
 from lockd.driver import Driver
 from lockd.onlookers.gallery import Gallery
@@ -16,7 +16,7 @@ from lockd_wire import messages as m
 from lockd_wire.errors import ErrorCode
 
 from .answers import ANSWERS, CHANGES
-from .desk import Desk
+from .desk import Administrator, Desk
 
 _READS_ONLY: Final = (
     "members of admin_socket.group may look at everything and change nothing: that takes an administrator"
@@ -45,8 +45,9 @@ class AdminConnection(Connection):
         started_at: float,
         may_change: bool = True,
     ) -> None:
+        pid, uid, _ = peers.credentials(sock)
         wake = partial(driver.connections.mark, self)
-        self._desk = Desk(driver, reactor, gallery, started_at, wake, may_change)
+        self._desk = Desk(driver, reactor, gallery, started_at, Administrator(pid, uid, may_change), wake)
         super().__init__(sock, reactor, patience, driver.connections)
 
     def received(self, message: m.AdminRequest) -> None:
@@ -55,10 +56,15 @@ class AdminConnection(Connection):
             self.fail("the first message, and no other, has to be ADMIN_HELLO")
         elif isinstance(message, m.AdminHello):
             self._hello(message)
-        elif type(message) in CHANGES and not self._desk.may_change:
+        elif type(message) in CHANGES and not self._desk.who.may_change:
             self.send(m.AdminFailed(message.id, ErrorCode.ACCESS_DENIED, _READS_ONLY))
         else:
-            self.send(ANSWERS[type(message)](self._desk, message))
+            answer = ANSWERS[type(message)](self._desk, message)
+            if type(message) in CHANGES and isinstance(answer, m.Report):
+                # Of a change nobody is told before it is in the journal.
+                Connection.send(self, answer)
+            else:
+                self.send(answer)
 
     def ended(self) -> None:
         """Whoever watched here watches no more. Nothing else depends on this connection."""

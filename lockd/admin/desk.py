@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from lockd.driver import Driver
 from lockd.onlookers.gallery import Gallery
@@ -15,6 +15,15 @@ from lockd_wire import messages as m
 _ROWS_PER_PAGE: Final = limits.ROWS_MAX
 
 
+class Administrator(NamedTuple):
+    """Who asks, by the kernel's word."""
+
+    pid: int
+    uid: int
+    #: Whether it may change something, and not only ask.
+    may_change: bool = True
+
+
 class Desk:
     """Where one administrator's questions are answered."""
 
@@ -24,8 +33,8 @@ class Desk:
         reactor: Reactor,
         gallery: Gallery,
         started_at: float,
+        who: Administrator,
         wake: Callable[[], None],
-        may_change: bool = True,
     ) -> None:
         """Make a desk.
 
@@ -34,15 +43,15 @@ class Desk:
             reactor: Has the time.
             gallery: Those who look on at what the driver does.
             started_at: When the daemon did.
+            who: Asks here.
             wake: Called when there is something to be told to a watcher, which is then to be fetched with `happened`,
                 though not before the journal has it.
-            may_change: Whether whoever asks here may also change something.
         """
+        self.who = who
         self.driver = driver
         self.gallery = gallery
         self.manager = driver.manager
         self.started_at = started_at
-        self.may_change = may_change
         self._reactor = reactor
         self._wake = wake
         self._watch: Watch | None = None

@@ -37,6 +37,14 @@ class LossReason(StrEnum):
 
     LEASE = "lease"
     HANDED_OVER = "handed_over"
+    BROKEN = "broken"
+
+
+class Loss(NamedTuple):
+    """Why a grant was lost. ``detail`` is what the administrator said who broke it (K2)."""
+
+    reason: LossReason
+    detail: str = ""
 
 
 class Holder(NamedTuple):
@@ -198,6 +206,13 @@ class Lost(NamedTuple):
     session: int
     token: int
     reason: LossReason
+    detail: str = ""
+
+
+class Broken(NamedTuple):
+    """The answer to a Break: which of the grants there were, and are no more."""
+
+    tokens: tuple[int, ...]
 
 
 class Reordered(NamedTuple):
@@ -229,4 +244,6 @@ class SessionEnded(NamedTuple):
 Answer: TypeAlias = Granted | Failed | Done | TicketMade | State
 #: What a session is told unasked.
 Notice: TypeAlias = Waiting | YieldRequested | Lost
-Action: TypeAlias = Opened | Resumed | NotResumed | Refused | Answer | Notice | Reordered | Misbehaved | SessionEnded
+Action: TypeAlias = (
+    Opened | Resumed | NotResumed | Refused | Answer | Notice | Broken | Reordered | Misbehaved | SessionEnded
+)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from . import actions as a
 from . import events as e
 from .abandoned import Abandoned
-from .bounds import COUNTER_BITS, LOSSES_MAX, PLACE_STEP, STEPS_NAMED_MAX, Quotas
+from .bounds import COUNTER_BITS, LOSS_DETAILS_MAX, LOSSES_MAX, PLACE_STEP, STEPS_NAMED_MAX, Quotas
 from .deadlines import Deadlines
 from .deadlock import Edge
 from .happenings import OF_LOSS, Happening, of_failure
@@ -150,11 +150,11 @@ class Book:
         self._let_go(grant)
         return left
 
-    def take_away(self, grant: Request, reason: a.LossReason) -> list[e.Item]:
+    def take_away(self, grant: Request, loss: a.Loss) -> list[e.Item]:
         """Drop a grant against its holder's will, and tell it. Returns what `drop` does."""
         self.abandoned.remember(grant, self.now)
-        left = self.drop(grant, OF_LOSS[reason])
-        self._note_loss(grant.session, grant.token, reason)
+        left = self.drop(grant, OF_LOSS[loss.reason])
+        self._note_loss(grant.session, grant.token, loss)
         return left
 
     def convert(self, conversion: Request) -> None:
@@ -179,7 +179,7 @@ class Book:
         maker = grant.session
         self.change_hands(grant, heir.owner, heir.id)
         if maker is not grant.session:
-            self._note_loss(maker, grant.token, a.LossReason.HANDED_OVER)
+            self._note_loss(maker, grant.token, a.Loss(a.LossReason.HANDED_OVER))
         reports = tuple(abandonment(record, self.now) for record in self.abandoned.told_to(grant))
         self.tell_of(grant, grant.id, reports)
 
@@ -377,13 +377,13 @@ class Book:
         if owner.is_idle:
             del session.owners[owner.id]
 
-    def _note_loss(self, session: Session, token: int, reason: a.LossReason) -> None:
-        self.lost_total[reason] += 1
-        session.losses[token] = reason
+    def _note_loss(self, session: Session, token: int, loss: a.Loss) -> None:
+        self.lost_total[loss.reason] += 1
+        session.losses[token] = loss if len(session.losses) < LOSS_DETAILS_MAX else a.Loss(loss.reason)
         if len(session.losses) > LOSSES_MAX:
             del session.losses[next(iter(session.losses))]
         self.changed_sessions[session] = None
-        self.actions.append(a.Lost(session.id, token, reason))
+        self.actions.append(a.Lost(session.id, token, *loss))
 
     def _forget_waiter(self, waiter: Request) -> None:
         self.changed_requests[waiter] = None

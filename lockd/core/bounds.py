@@ -36,6 +36,9 @@ ABANDONED_MAX: Final = 10_000
 #: Losses that a session is told of until it has heard.
 LOSSES_MAX: Final = 10_000
 
+#: Of so many of them it is also remembered what was said (K2): all of it is in the one record of the session.
+LOSS_DETAILS_MAX: Final = 100
+
 #: Requests that one owner waits for at a time. An owner is a thread or a task, and waits for one as a rule. Each
 #: further one is judged together with all the others, and thousands would keep everybody else waiting.
 OWNER_WAITS_MAX: Final = 64

@@ -59,6 +59,8 @@ def take_over(book: Book, heir: Owner) -> None:
     # Some of an earlier one may be there still.
     heir.session.unclaimed = dict(sorted(heir.session.unclaimed.items()))
     for session in found:
+        # Whom it would have been told to is there no more.
+        session.losses.clear()
         sessions.end_if_left_alone(book, session)
     book.look_through(left)
     for grant in grants:

@@ -185,9 +185,16 @@ class ProcessExited(NamedTuple):
     session: int
 
 
+class Break(NamedTuple):
+    """An administrator takes grants away, whoever holds them, and says why in ``detail``."""
+
+    tokens: tuple[int, ...]
+    detail: str = ""
+
+
 class Tick(NamedTuple):
     """Time has passed, and nothing else."""
 
 
 Request: TypeAlias = Acquire | Convert | Release | Cancel | HandOver | Adopt | Inherit | Query | Malformed | Bye
-Event: TypeAlias = OpenSession | Resume | Request | Disconnected | ProcessExited | Tick
+Event: TypeAlias = OpenSession | Resume | Request | Disconnected | ProcessExited | Break | Tick

@@ -26,6 +26,8 @@ class Happening(StrEnum):
     ABANDONED = "abandoned"
     #: The grant ended because its lease had run out and somebody waited.
     LEASE_TAKEN = "lease taken"
+    #: The grant ended because an administrator took it away.
+    BROKEN = "broken"
     #: It was taken back: a waiter, or a grant whose holder had not heard of it.
     CANCELLED = "cancelled"
     #: It waited as long as it wanted to, or was a try.
@@ -41,7 +43,10 @@ class Happening(StrEnum):
 
 
 #: What becomes of a grant that is taken away.
-OF_LOSS: Final[Mapping[LossReason, Happening]] = {LossReason.LEASE: Happening.LEASE_TAKEN}
+OF_LOSS: Final[Mapping[LossReason, Happening]] = {
+    LossReason.LEASE: Happening.LEASE_TAKEN,
+    LossReason.BROKEN: Happening.BROKEN,
+}
 
 _OF_FAILURE: Final[Mapping[Reason, Happening]] = {
     Reason.TIMEOUT: Happening.TIMED_OUT,

@@ -35,6 +35,7 @@ class Statistics(NamedTuple):
     deadlocks_total: int
     reorders_total: int
     leases_taken_total: int
+    breaks_total: int
     deaths_total: int
 
 
@@ -171,6 +172,7 @@ class LockManager:
             deadlocks_total=book.failed_total[a.Reason.DEADLOCK],
             reorders_total=book.reorders_total,
             leases_taken_total=book.lost_total[a.LossReason.LEASE],
+            breaks_total=book.lost_total[a.LossReason.BROKEN],
             deaths_total=self._deaths_total,
         )
 
@@ -238,6 +240,13 @@ class LockManager:
             self._deaths_total += 1
             sessions.end(self._book, session, a.EndReason.PROCESS_EXITED)
 
+    def _break(self, event: e.Break) -> None:
+        book, loss = self._book, a.Loss(a.LossReason.BROKEN, event.detail)
+        broken = [book.grants[token] for token in dict.fromkeys(event.tokens) if token in book.grants]
+        left = [item for grant in broken for item in book.take_away(grant, loss)]
+        book.look_through(left)
+        book.actions.append(a.Broken(tuple(grant.token for grant in broken)))
+
     def _tick(self, event: e.Tick) -> None:
         """Nothing: what is due has happened before (W2)."""
 
@@ -252,7 +261,7 @@ class LockManager:
                 book.changed_requests[subject] = None
                 book.names.watch(subject)
                 return
-            left = book.take_away(subject, a.LossReason.LEASE)
+            left = book.take_away(subject, a.Loss(a.LossReason.LEASE))
         else:
             # Who was in the way, and where in the queue it was, is known only as long as it is there.
             facts = book.facts_of_waiter(subject)
@@ -269,5 +278,6 @@ _HANDLERS: Final[Mapping[type[e.Event], Callable[[LockManager, Any], None]]] = {
     **dict.fromkeys(requests.HANDLERS, LockManager._request),
     e.Disconnected: LockManager._disconnected,
     e.ProcessExited: LockManager._process_exited,
+    e.Break: LockManager._break,
     e.Tick: LockManager._tick,
 }

@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
 from .abandoned import Record as AbandonedRecord
-from .actions import LossReason
+from .actions import Loss, LossReason
 from .book import Book
 from .events import Item, Peer, Terms
 from .state import Request, Session
 
 
 class SessionRecord(NamedTuple):
-    """A session. ``losses`` are the tokens of what it lost and has not been heard of since, with the reasons."""
+    """A session. ``losses`` are the tokens of what it lost and has not been heard of since, with the reasons, and with
+    what an administrator said, if anything."""
 
     id: int
     peer: Peer
@@ -26,7 +27,7 @@ class SessionRecord(NamedTuple):
     opened_at: float
     is_passed: bool
     last_request: int
-    losses: tuple[tuple[int, LossReason], ...]
+    losses: tuple[tuple[int, LossReason] | tuple[int, LossReason, str], ...]
     image: str = ""
 
 
@@ -145,9 +146,13 @@ def _session(session: Session) -> SessionRecord:
         session.opened_at,
         session.is_passed,
         session.last_request,
-        tuple(session.losses.items()),
+        tuple(_loss(token, loss) for token, loss in session.losses.items()),
         session.image,
     )
+
+
+def _loss(token: int, loss: Loss) -> tuple[int, LossReason] | tuple[int, LossReason, str]:
+    return (token, *loss) if loss.detail else (token, loss.reason)
 
 
 def _request(request: Request) -> RequestRecord:

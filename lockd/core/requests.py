@@ -131,12 +131,10 @@ def adopt(book: Book, session: Session, event: e.Adopt) -> None:
         _refuse(book, session, event.id, a.Reason.BAD_REQUEST, fault)
     else:
         heir = Request(session.owner(event.owner), event.id, grant.items, grant.terms, grant.is_tree, book.now)
-        maker = grant.session
         book.hand_to(heir, grant)
         # What conflicted between two owners may go together now that they are one.
         book.look_through(grant.items)
         book.watch(grant)
-        sessions.end_if_left_alone(book, maker)
 
 
 def inherit(book: Book, session: Session, event: e.Inherit) -> None:

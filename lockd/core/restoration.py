@@ -6,6 +6,7 @@ from collections import OrderedDict
 
 from . import sessions
 from .abandoned import Record as AbandonedRecord
+from .actions import Loss
 from .book import Book
 from .records import (
     AbandonedGone,
@@ -78,8 +79,8 @@ class Restoration:
         gone: dict[int, Session] = {}
         for record in self._sessions.values():
             session = _restored_session(record, book, self._last_requests[record.id])
-            # Its connection ended with the daemon, and without anything to keep so has the session.
-            if record.ends_at_eof or record.id not in have_something:
+            # Its connection ended with the daemon, and without anything to keep or to be told so has the session.
+            if record.ends_at_eof or not (record.losses or record.id in have_something):
                 gone[record.id] = session
             else:
                 sessions.enter(book, session)
@@ -127,7 +128,7 @@ def _restored_session(record: SessionRecord, book: Book, last_request: int) -> S
     )
     session.is_passed = record.is_passed
     session.last_request = last_request
-    session.losses = dict(record.losses)
+    session.losses = {token: Loss(*loss) for token, *loss in record.losses}
     return session
 
 

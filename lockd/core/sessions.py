@@ -75,7 +75,7 @@ def end(book: Book, session: Session, reason: a.EndReason) -> None:
 
 
 def end_if_left_alone(book: Book, session: Session) -> None:
-    """End a session that nobody is there for and that has nothing."""
+    """End a session that nobody is there for, that has nothing, and that has heard of what it lost."""
     if not session.is_attached and session.is_idle and session.id in book.sessions:
         end(book, session, a.EndReason.IDLE_DETACHED)
 
@@ -136,6 +136,6 @@ def _let_back(book: Book, session: Session) -> None:
 
 
 def _remind(book: Book, session: Session) -> None:
-    book.actions.extend(a.Lost(session.id, token, reason) for token, reason in session.losses.items())
+    book.actions.extend(a.Lost(session.id, token, *loss) for token, loss in session.losses.items())
     for grant in session.grants.values():
         book.remind(grant)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
-from .actions import LossReason
+from .actions import Loss
 from .events import Item, Peer, Terms
 
 #: The place of a request that stands in no line: behind everybody.
@@ -109,13 +109,13 @@ class Session(Timed):
         self.last_heard = 0
         #: The ids of requests that failed since the session was resumed and before they were said again.
         self.told: set[int] = set()
-        self.losses: dict[int, LossReason] = {}
+        self.losses: dict[int, Loss] = {}
         self.is_passed = False
 
     @property
     def is_idle(self) -> bool:
-        """Whether the session holds nothing and waits for nothing."""
-        return not self.grants and not self.waiting
+        """Whether the session holds nothing, waits for nothing, and has heard of all that it lost."""
+        return not self.grants and not self.waiting and not self.losses
 
     def owner(self, owner_id: int) -> Owner:
         """Return the owner with this id, who need not have been known."""

@@ -61,6 +61,7 @@ _READ_BYTES = 4096
 #: How the lock was lost, by the reason that LOST gives, or `Watch.look`.
 _LOSSES = {
     "lease": 'the lease of "{name}" had run out when somebody else wanted it, who has been given it',
+    "broken": 'an administrator has taken "{name}" away',
     "state": 'lockd has lost its state, and knows no more who held "{name}"',
 }
 _OTHER_LOSS = 'lockd has taken "{name}" away'
@@ -174,8 +175,10 @@ class Attendant:
         from .processes import end_family
 
         self._is_lost = True
-        how = _LOSSES.get(reason, _OTHER_LOSS).format(name=self._errand.name)
-        complain(f"{how}: ending the command, pid {self._child}")
+        kind, _, said = reason.partition(": ")
+        how = _LOSSES.get(kind, _OTHER_LOSS).format(name=self._errand.name)
+        why = f" ({said})" if said else ""
+        complain(f"{how}{why}: ending the command, pid {self._child}")
         for pid in end_family(self._child, self._kill_after_seconds):
             complain(f"pid {pid} is another user's, and goes on without the lock")
 

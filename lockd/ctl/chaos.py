@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 import signal
-import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +21,7 @@ from .chaos_probes import Probes
 from .chaos_threads import AT_ONCE_SECONDS
 from .complaints import complain
 from .output import Output
+from .questions import confirmed
 from .reports import admin_path, complain_of_admin
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ _SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
 
 #: How long those who wait are given to be served when something was lost, so that some never will be.
 _BROKEN_SECONDS = 1.0
-
-_YES = frozenset({"y", "yes"})
 
 
 class Round(NamedTuple):
@@ -100,17 +98,7 @@ def _question(daemon: DaemonProcess, number: signal.Signals, options: argparse.N
     times = f", {options.rounds} times" if options.rounds > 1 else ""
     by = "it is run by systemd, which" if daemon.status.get("supervised") else "somebody else, as you say,"
     what = f"end lockd (pid {daemon.pid}) with {number.name}{times}; {by} will start it again"
-    if options.yes:
-        return statuses.OK
-    if sys.stdin is None or not sys.stdin.isatty():
-        complain(f"this would {what}. There is no terminal on which to ask whether that is meant: say so with --yes")
-        return statuses.USAGE
-    complain(what)
-    print("Go ahead? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() in _YES:
-        return statuses.OK
-    complain("nothing was done")
-    return statuses.DECLINED
+    return confirmed(what, options.yes)
 
 
 def _round(daemon: DaemonProcess, path: str, number: signal.Signals, options: argparse.Namespace) -> Round:

@@ -103,6 +103,12 @@ def show_status(facts: _Facts, output: Output) -> None:
         f"{count(facts['cancels_total'], 'cancel')}, {count(facts['leases_taken_total'], 'lease')} taken, "
         f"{count(facts['deaths_total'], 'death')} of a process"
     )
+    # A daemon of an earlier version knows nothing of it.
+    if facts.get("breaks_total") or facts.get("kills_total"):
+        output.line(
+            f"by administrators since the start: {count(facts['breaks_total'], 'grant')} broken, "
+            f"{count(facts['kills_total'], 'holder')} killed"
+        )
     output.line(
         f"deadlocks since the start: {facts['deadlocks_total']} refused, "
         f"{facts['reorders_total']} resolved by another order of the waiters"

@@ -32,6 +32,9 @@ _RESTART_SECONDS = 60.0
 
 _ROUNDS_MAX = 1000
 
+#: For a process that was sent SIGKILL to be gone. One that dumps core, or waits for a disk, takes its time.
+_EXIT_SECONDS = 10.0
+
 
 def parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """Return a parser for a command line that has these words behind the ``lockctl``.
@@ -265,6 +268,27 @@ def _add_chaos(commands: _Commands) -> None:
     command.set_defaults(carry_out=_chaos)
 
 
+def _add_break(commands: _Commands) -> None:
+    command = _command(commands, "break", "take a lock away from its holder", texts.BREAK, texts.BREAK_EPILOG)
+    add = command.add_argument
+    add("target", metavar="NAME|TOKEN", help="what is held: a name, or the token of one grant")
+    add("--reason", required=True, metavar="TEXT", help="why: it is logged, and the holder is told")
+    add("--kill", action="store_true", help="end the process that holds it, first and instead (recommended)")
+    add("--all", action="store_true", help="all grants of NAME, where there are several")
+    add("--name", action="store_true", help="what looks like a token is a name")
+    add(
+        "--timeout",
+        type=_seconds,
+        default=_EXIT_SECONDS,
+        metavar="SECONDS",
+        help=f"with --kill, the longest time until the process is gone ({_EXIT_SECONDS:g})",
+    )
+    add("--yes", action="store_true", help="do not ask")
+    add("--json", action="store_true", help="for programs: one object")
+    _add_sockets(command)
+    command.set_defaults(carry_out=_break)
+
+
 def _add_sockets(command: argparse.ArgumentParser) -> None:
     command.add_argument("--admin-socket", metavar="PATH", help="the admin socket, instead of $LOCKD_ADMIN_SOCKET")
     command.add_argument("--socket", metavar="PATH", help="the client socket; the admin socket is beside it")
@@ -375,6 +399,12 @@ def _top(options: Any) -> int:
     return top(options)
 
 
+def _break(options: Any) -> int:
+    from .breaks import break_
+
+    return break_(options)
+
+
 def _chaos(options: Any) -> int:
     from .chaos import chaos
 
@@ -392,6 +422,7 @@ _ADDERS: Mapping[str, Callable[[_Commands], None]] = {
     "history": _add_history,
     "watch": _add_watch,
     "top": _add_top,
+    "break": _add_break,
     "chaos": _add_chaos,
     "completion": _add_completion,
 }

@@ -10,6 +10,9 @@ CONFLICT = 1
 #: Somebody was asked whether it is meant, and it is not: nothing was done.
 DECLINED = 1
 
+#: Nobody held what was to be taken away: nothing was done.
+NOTHING_DONE = 1
+
 #: The command line cannot be: nothing was asked of the daemon.
 USAGE = 64
 

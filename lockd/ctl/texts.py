@@ -195,6 +195,32 @@ exit status:
   {statuses.DENIED:<5} this user may not ask
 """
 
+BREAK = """\
+Take a lock away. With --kill the process that holds it is ended first, which
+frees all that it holds, and never do two have the lock: that is the way to do
+it. Without, the process lives on. It is told, and may go on writing beside
+whoever has the lock next until it looks; only a resource that compares fencing
+tokens is safe against that. On a terminal it asks first.
+"""
+
+BREAK_EPILOG = f"""\
+examples:
+  lockctl break --kill backup --reason "hangs on a dead disk"
+      ends whoever holds "backup"
+  lockctl break 236223201280000017 --reason "its host lost the volume"
+      one grant, whatever its name: "lockctl show --json" has the tokens
+  lockctl break --kill --all config --reason "upgrade" --yes
+      every reader, without a question
+
+exit status:
+  {statuses.OK:<5} it was done
+  {statuses.NOTHING_DONE:<5} nobody held it, or the answer to the question was no: nothing was done
+  {statuses.USAGE:<5} wrong usage; several grants, and not --all; or nobody to ask, and no --yes
+  {statuses.UNAVAILABLE:<5} there is no daemon, it cannot do it now, or the process does not exit
+  {statuses.NOT_WRITTEN:<5} it was done, and that cannot be written
+  {statuses.DENIED:<5} this user may not
+"""
+
 CHAOS = """\
 End the daemon on purpose, while it is in use, and show that nothing was lost.
 lockctl takes locks of its own and has others wait for them; it notes what

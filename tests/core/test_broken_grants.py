@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
-from lockd.core import requests, sessions
+from lockd.core import manager, requests, sessions
 from lockd.core.abandoned import Abandoned, Record
-from lockd.core.actions import Action, EndReason, LossReason, Lost
+from lockd.core.actions import Action, EndReason, Loss, LossReason, Lost
 from lockd.core.book import Book
 from lockd.core.events import Adopt, Event, HandOver, Item, Release
+from lockd.core.events import Break as BreakEvent
 from lockd.core.happenings import Happening
 from lockd.core.manager import LockManager
 from lockd.core.names import Names
 from lockd.core.state import Owner, Request, Session
-from support.broken import Break, assert_noticed, replace_handler
+from support.broken import Break, assert_noticed, forget_to_look, replace_handler
 
 
 def any_grant_can_be_entered(patch: pytest.MonkeyPatch) -> None:
@@ -200,6 +202,47 @@ def abandoned_by_whoever_says_bye(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sessions, "end", end)
 
 
+def a_break_that_nobody_is_told_of(patch: pytest.MonkeyPatch) -> None:
+    """K2."""
+
+    def note_loss(self: Book, session: Session, token: int, loss: Loss) -> None:
+        if loss.reason is not LossReason.BROKEN:
+            original(self, session, token, loss)
+
+    original = Book._note_loss
+    patch.setattr(Book, "_note_loss", note_loss)
+
+
+def a_break_after_which_nobody_goes(patch: pytest.MonkeyPatch) -> None:
+    """K1, R4."""
+
+    def break_it(self: LockManager, event: Event) -> None:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(Book, "look_through", forget_to_look)
+            original(self, event)
+
+    original = manager._HANDLERS[BreakEvent]
+    patch.setitem(cast("dict[type[Event], object]", manager._HANDLERS), BreakEvent, break_it)
+
+
+def a_break_that_leaves_no_trace(patch: pytest.MonkeyPatch) -> None:
+    """A1: the next holder is not told."""
+
+    def take_away(self: Book, grant: Request, loss: Loss) -> list[Item]:
+        with pytest.MonkeyPatch.context() as inner:
+            if loss.reason is LossReason.BROKEN:
+                inner.setattr(Abandoned, "remember", lambda self, grant, now: None)
+            return original(self, grant, loss)
+
+    original = Book.take_away
+    patch.setattr(Book, "take_away", take_away)
+
+
+def a_session_that_ends_before_it_has_heard(patch: pytest.MonkeyPatch) -> None:
+    """S8, I6."""
+    patch.setattr(Session, "is_idle", property(lambda self: not self.grants and not self.waiting))
+
+
 def an_owner_that_is_never_idle(patch: pytest.MonkeyPatch) -> None:
     """I2: it stays with its session for good."""
     patch.setattr(Owner, "is_idle", False)
@@ -224,6 +267,10 @@ BROKEN: list[Break] = [
     permits_that_are_abandoned_for_ever,
     abandoned_by_a_reader,
     abandoned_by_whoever_says_bye,
+    a_break_that_nobody_is_told_of,
+    a_break_after_which_nobody_goes,
+    a_break_that_leaves_no_trace,
+    a_session_that_ends_before_it_has_heard,
     an_owner_that_is_never_idle,
 ]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lockd.core.actions import Done, EndReason, LossReason, Lost, SessionEnded, YieldRequested
-from lockd.core.events import Cancel, Disconnected, Tick
+from lockd.core.actions import Done, EndReason, LossReason, Lost, Resumed, SessionEnded, YieldRequested
+from lockd.core.events import Cancel, Disconnected, Resume, Tick
 from support.core import (
     IS,
     IX,
@@ -81,8 +81,8 @@ def test_those_who_can_share_it_do_not_wait_for_it() -> None:
     assert give(manager, Tick(), at=5.0) == []
 
 
-def test_a_detached_holder_ends_with_its_lease() -> None:
-    """L2, S2: it has nothing left then."""
+def test_a_detached_holder_outlives_its_lease() -> None:
+    """L2, S8, I6: it has nothing left then but to be told so when it comes back."""
     manager = make_manager()
     a, b = connect_many(manager, 2)
     give(manager, acquire(a, 1, lease=1.0))
@@ -91,8 +91,11 @@ def test_a_detached_holder_ends_with_its_lease() -> None:
     assert without_facts(give(manager, Tick(), at=1.0)) == [
         Lost(a, token(1), LossReason.LEASE),
         granted(b, 1, 2),
-        SessionEnded(a, EndReason.IDLE_DETACHED),
     ]
+    lost = Lost(a, token(1), LossReason.LEASE)
+    assert give(manager, Resume(a, manager.sessions[a].peer), at=2.0) == [Resumed(a, 1), lost]
+    give(manager, release(a, 2, 1), at=2.0)
+    assert give(manager, Disconnected(a), at=2.0) == [SessionEnded(a, EndReason.IDLE_DETACHED)]
 
 
 def test_a_lease_counts_from_the_grant() -> None:

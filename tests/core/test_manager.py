@@ -50,6 +50,7 @@ def test_statistics_tell_what_is_there_and_what_has_been() -> None:
         deadlocks_total=1,
         reorders_total=0,
         leases_taken_total=0,
+        breaks_total=0,
         deaths_total=1,
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 TESTS = Path(__file__).parent.parent
 CORE = TESTS.parent / "lockd" / "core"
 
-RULE = re.compile(r"\b[A-EHIJLMOPRSTW]\d{1,2}\b")
+RULE = re.compile(r"\b[A-EH-MOPRSTW]\d{1,2}\b")
 DEFINITION = re.compile(r"^- \*\*([A-Z]\d+)\b", re.MULTILINE)
 
 

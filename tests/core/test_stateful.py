@@ -3,7 +3,8 @@
 Both give each event to the manager and to the oracle, and compare answers, holders, lines, sessions and deadlines:
 exclusion and order (R2, M3), all or nothing (R1), what is released, cancelled and timed out (R4, W1 to W4), deadlocks
 (D2 to D5, D7), conversions, re-entry, hand-over, leases, deaths, connections that are gone and come back (S8), requests
-that come again (S9), restarts (J1 to J3), and what earlier programs have left behind (P1 to P4).
+that come again (S9), restarts (J1 to J3), what earlier programs have left behind (P1 to P4), and what
+administrators break (K1, K2).
 """
 
 from __future__ import annotations
@@ -187,6 +188,12 @@ class Sessions(RuleBasedStateMachine):
     def exit(self, session: int, after: float) -> None:
         self.give(e.ProcessExited(session), after)
 
+    @precondition(lambda self: self.tokens)
+    @rule(data=st.data(), detail=st.sampled_from(("", "why")), after=pauses)
+    def break_grants(self, data: st.DataObject, detail: str, after: float) -> None:
+        tokens = data.draw(st.lists(st.sampled_from(self.tokens), min_size=1, max_size=3), label="tokens")
+        self.give(e.Break(tuple(tokens), detail), after)
+
     @rule(seconds=st.sampled_from((0.5, 1.0, 2.0, 10.0)))
     def pass_time(self, seconds: float) -> None:
         self.give(e.Tick(), seconds)
@@ -226,6 +233,7 @@ def test_random_campaigns() -> None:
     told = run_all()
     # Campaigns in which nothing happens would prove nothing.
     kinds: dict[str, int] = {
+        "Broken": 50,
         "Granted": 500,
         "Done": 50,
         "Lost": 50,

@@ -33,7 +33,7 @@ SESSION = {"session", "pid", "uid", "gid", "program", "attached", "grants", "wai
 STATUS = {
     *("release", "version", "pid", "epoch", "uptime_seconds", "sessions", "detached", "names", "grants", "waiters"),
     *("abandoned", "granted_total", "timeouts_total", "cancels_total", "deadlocks_total", "reorders_total"),
-    *("leases_taken_total", "deaths_total", "trouble", "supervised"),
+    *("leases_taken_total", "deaths_total", "breaks_total", "kills_total", "trouble", "supervised"),
 }
 
 

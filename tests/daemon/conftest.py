@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+import os
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import trio
 
+from lockd.journal.files import Files
 from support.shell import Shell, Start, start_shell
 
 
@@ -33,3 +36,21 @@ def start(runtime_dir: Path, nursery: trio.Nursery, closing: ExitStack) -> Start
 async def shell(start: Start) -> Shell:
     """A daemon as anybody would start it."""
     return await start()
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The names of the calls that fail for want of room."""
+    failing: set[str] = set()
+    for name in ("write", "allocate", "make"):
+        original = getattr(Files, name)
+
+        def call(
+            files: Files, *arguments: object, name: str = name, original: Callable[..., object] = original
+        ) -> object:
+            if name in failing:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return original(files, *arguments)
+
+        monkeypatch.setattr(Files, name, call)
+    return failing

@@ -83,7 +83,7 @@ async def test_status_of_a_daemon_that_has_done_something(shell: Shell, autojump
         },
         **{"sessions": 2, "detached": 1, "names": 2, "grants": 2, "waiters": 1},
         **{"granted_total": 2, "timeouts_total": 2, "cancels_total": 1, "deadlocks_total": 1, "deaths_total": 0},
-        **{"abandoned": 0, "reorders_total": 0, "leases_taken_total": 0},
+        **{"abandoned": 0, "reorders_total": 0, "leases_taken_total": 0, "breaks_total": 0, "kills_total": 0},
     }
 
 

@@ -20,7 +20,7 @@ from lockd.core import events as e
 from lockd.driver import Client, Driver
 from lockd.keeper import Keeper
 from lockd.listeners import Listener
-from lockd.peers import found_again
+from lockd.pidfds import found_again
 from lockd.reactor import Reactor
 from lockd_wire import messages as m
 from support.fault_cases import CASES, DURATIONS, Case, play

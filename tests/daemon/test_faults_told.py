@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from lockd import peers
+from lockd import pidfds
 from lockd_wire import limits
 from lockd_wire import messages as m
 from support.faults_of_the_kernel import Faults, refused
@@ -97,12 +97,12 @@ async def test_where_nobody_can_look_no_process_is_taken_for_dead(monkeypatch: p
     pid = os.getpid()
     with os.fdopen(os.pidfd_open(pid)) as pidfd:
         device = os.fstat(pidfd.fileno()).st_dev
-    monkeypatch.setattr(peers, "_anonymous_device", lambda: device)
-    found = peers.found_again(pid, "")
+    monkeypatch.setattr(pidfds, "_anonymous_device", lambda: device)
+    found = pidfds.found_again(pid, "")
     assert found is None
     before = len(os.listdir("/proc/self/fd"))
     with lasting("open", code=errno.EMFILE).installed(), pytest.raises(OSError, match="Too many open files"):
-        peers.found_again(pid, "start 1")
+        pidfds.found_again(pid, "start 1")
     assert len(os.listdir("/proc/self/fd")) == before
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from lockd import peers
-from lockd.peers import Identity, PeerGone, has_exited, identify, short_name
+from lockd import peers, pidfds
+from lockd.peers import Identity, PeerGone, identify, short_name
+from lockd.pidfds import has_exited
 from support.permissions import SOMEBODY, effective_uid, groups, needs_root
 
 SO_PEERPIDFD, SO_PEERGROUPS = 77, 59
@@ -61,7 +62,7 @@ def test_the_kernel_says_who_it_is(accepted: Callable[[], socket.socket], closin
     assert pidfd is not None
     closing.callback(os.close, pidfd)
     assert not os.get_inheritable(pidfd)
-    assert process == peers.process_of(pidfd, pid) != ""
+    assert process == pidfds.process_of(pidfd, pid) != ""
     assert not has_exited(pidfd)
 
 
@@ -184,10 +185,10 @@ def test_when_descriptors_have_run_out_nothing_is_pretended(error: int, monkeypa
 FOREIGN_NAMESPACE = """
 import os, socket, sys
 sys.path.insert(0, sys.argv[1])
-from lockd import peers
+from lockd import peers, pidfds
 connection = socket.socket(fileno=int(sys.argv[2]))
 pid, uid, gid, pidfd, _ = peers.identify(connection)
-print(pid, uid, pidfd is not None and not peers.has_exited(pidfd))
+print(pid, uid, pidfd is not None and not pidfds.has_exited(pidfd))
 """
 
 

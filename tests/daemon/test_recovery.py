@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
@@ -123,24 +121,6 @@ async def test_a_daemon_that_tells_first_is_found_out(
 
 
 # A full file system
-
-
-@pytest.fixture
-def full(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """The names of the calls that fail for want of room."""
-    failing: set[str] = set()
-    for name in ("write", "allocate", "make"):
-        original = getattr(Files, name)
-
-        def call(
-            files: Files, *arguments: object, name: str = name, original: Callable[..., object] = original
-        ) -> object:
-            if name in failing:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return original(files, *arguments)
-
-        monkeypatch.setattr(Files, name, call)
-    return failing
 
 
 async def test_what_cannot_be_written_is_not_told_and_heals(

@@ -118,7 +118,7 @@ def test_status(daemon: Daemon, connect: Connect, admin: Raw, name: str) -> None
         *("release", "version", "pid", "epoch", "uptime_seconds", "supervised", "trouble"),
         *("sessions", "detached", "names", "grants", "waiters"),
         *("abandoned", "granted_total", "timeouts_total", "cancels_total", "deadlocks_total", "reorders_total"),
-        *("leases_taken_total", "deaths_total"),
+        *("leases_taken_total", "breaks_total", "deaths_total", "kills_total"),
     ]
     assert (facts["release"], facts["version"], facts["pid"]) == (__version__, 1, daemon.pid)
     assert facts["epoch"] == token >> 32

@@ -18,7 +18,7 @@ from .witness import Witness
 from .world import World
 
 # Small enough that every bound is met.
-QUOTAS = Quotas(sessions_max=7, sessions_per_uid_max=5, grants_per_uid_max=8, waiters_per_uid_max=5)
+QUOTAS = Quotas(sessions_max=8, sessions_per_uid_max=6, grants_per_uid_max=8, waiters_per_uid_max=5)
 
 UIDS = (1000, 1000, 1001)
 LOCKS = ("db", "db", "db/users", "db/users/7", "log")
@@ -46,9 +46,10 @@ _WEIGHTS = {
     e.Inherit: 8,
     e.OpenSession: 14,
     e.Disconnected: 5,
-    e.Resume: 4,
+    e.Resume: 6,
     e.Bye: 1,
     e.ProcessExited: 3,
+    e.Break: 3,
     e.Query: 2,
     e.Malformed: 1,
     e.Tick: 5,
@@ -198,6 +199,12 @@ class _Processes:
             peer = self._peers[random.choice(detached)]._replace(uid=random.choice(UIDS))
         return e.OpenSession(peer, "", random.random() < 0.2, random.choice(("", "first", "second", "third")))
 
+    def _break(self) -> e.Break:
+        there = [ask.token for ask in self._witness.oracle.world.granted()]
+        # Now and then several, of which some may be gone.
+        tokens = self._random.sample([*there, self._witness.last_token + 1], min(len(there) + 1, 2))
+        return e.Break(tuple(tokens[: self._random.choice((1, 1, 2))]), self._random.choice(("", "why")))
+
     def _event(self, kind: type[e.Event]) -> e.Event:
         random, world = self._random, self._witness.oracle.world
         there = _who_can(world, kind) or list(world.parties)
@@ -208,6 +215,8 @@ class _Processes:
             return self._connect()
         if kind is e.Tick:
             return e.Tick()
+        if kind is e.Break:
+            return self._break()
         if kind is e.Resume:
             return self._resume(session)
         if kind is e.Disconnected:

@@ -42,6 +42,8 @@ class Oracle(Ledger):
             case e.ProcessExited():
                 if event.session in self.world.parties:
                     self._end(event.session, a.EndReason.PROCESS_EXITED)
+            case e.Break():
+                self._break(event)
             case e.Tick():
                 pass
             case _:
@@ -70,8 +72,8 @@ class Oracle(Ledger):
         if not due.is_granted:
             self._fail(due, a.Reason.TIMEOUT, self._facts_of_waiter(due))
         elif self.world.is_contended(due):
-            self._lose(due, a.LossReason.LEASE)
             self._remember(due)
+            self._lose(due, a.Loss(a.LossReason.LEASE))
         else:
             return
         self._take_away([due])
@@ -92,7 +94,8 @@ class Oracle(Ledger):
     def restart(self, manager: LockManager, now: float) -> None:
         """Believe that the manager ended, and that ``manager`` was made of its records (J2, J3)."""
         self.manager, self.now = manager, now
-        there = {ask.session for ask in self.world.asks if not self.world.parties[ask.session].ends_at_eof}
+        has_something = {ask.session for ask in self.world.asks} | self.world.owed()
+        there = {session for session in has_something if not self.world.parties[session].ends_at_eof}
         assert set(manager.sessions) == there, "J3: the sessions"
         for party in list(self.world.parties.values()):
             asks = [ask for ask in self.world.asks if ask.session == party.id]
@@ -108,7 +111,8 @@ class Oracle(Ledger):
             party.due_at = now + self.window_seconds if is_held_up else None
             # Ids that had no effect may be forgotten, and nothing else.
             remembered = manager.sessions[party.id].last_request
-            assert max(number for ask in asks for number in ask.ids) <= remembered <= party.last_request, "S9: ids"
+            least = max((number for ask in asks for number in ask.ids), default=0)
+            assert least <= remembered <= party.last_request, "S9: ids"
             party.last_request = remembered
         for ask in self.world.asks:
             if ask.due_at is not None:
@@ -123,7 +127,7 @@ class Oracle(Ledger):
         if not party.is_attached:
             party.is_attached, party.is_passed, party.due_at = True, False, None
         party.last_heard, party.told = 0, set()
-        self.answers += [("lost", *origin, reason) for origin, reason in party.losses.values()]
+        self.answers += [("lost", *origin, *loss) for origin, loss in party.losses.values()]
         for ask in self.world.granted():
             if ask.session == party.id and ask.id >= 0 and ask.is_yield_requested and self.world.is_contended(ask):
                 self.answers.append(("yield", *ask.origin))
@@ -322,15 +326,13 @@ class Oracle(Ledger):
         elif not self._may_change_hands(grant):
             self._refuse(event, a.Reason.BAD_REQUEST)
         else:
-            maker = grant.session
-            if maker != party.id:
-                self._lose(grant, a.LossReason.HANDED_OVER)
+            if grant.session != party.id:
+                self._lose(grant, a.Loss(a.LossReason.HANDED_OVER))
             self.answers.append(("granted", party.id, event.id, grant.origin, self._reports(grant)))
             grant.session, grant.owner, grant.ids = party.id, event.owner, [event.id]
             party.losses.pop(grant.token, None)
             grant.ticket, grant.is_yield_requested = "", False
             self._settle()
-            self._end_if_left_alone(maker)
 
     def _inherit(self, party: Party, event: e.Inherit) -> None:
         """P3."""
@@ -346,6 +348,7 @@ class Oracle(Ledger):
             party.losses.pop(ask.token, None)
         self._settle()
         for session in earlier:
+            self.world.parties[session].losses.clear()
             self._end_if_left_alone(session)
         unclaimed = [ask for ask in self.world.granted() if ask.session == party.id and ask.id < 0]
         if not unclaimed:
@@ -357,13 +360,23 @@ class Oracle(Ledger):
         if oldest.is_yield_requested and self.world.is_contended(oldest):
             self.answers.append(("yield", *oldest.origin))
 
-    def _lose(self, grant: Ask, reason: a.LossReason) -> None:
-        self.world.parties[grant.session].losses[grant.token] = grant.origin, reason
-        self.answers.append(("lost", *grant.origin, reason))
+    def _break(self, event: e.Break) -> None:
+        """K1, K2, A1."""
+        broken = [ask for ask in self.world.granted() if ask.token in event.tokens]
+        for grant in broken:
+            self._remember(grant)
+            self._lose(grant, a.Loss(a.LossReason.BROKEN, event.detail))
+        self._take_away(broken)
+        self.answers.append(("broken", frozenset(grant.token for grant in broken)))
+
+    def _lose(self, grant: Ask, loss: a.Loss) -> None:
+        self.world.parties[grant.session].losses[grant.token] = grant.origin, loss
+        self.answers.append(("lost", *grant.origin, *loss))
 
     def _end_if_left_alone(self, session: int) -> None:
         party = self.world.parties[session]
-        if not party.is_attached and all(ask.session != session for ask in self.world.asks):
+        has_something = party.losses or any(ask.session == session for ask in self.world.asks)
+        if not party.is_attached and not has_something:
             self._end(session, a.EndReason.IDLE_DETACHED)
 
 

@@ -22,6 +22,8 @@ FLAGS: Final = {"confirm", "notice", "reentrant", "release_on_eof", "tree", "try
 OPTIONS: Final = {"id", "image", "label", "lease", "owner", "process", "ticket", "timeout", "uid"}
 #: What the daemon does: everything that it knows becomes records, and a new one is made of these.
 RESTART: Final = "restart"
+#: What an administrator does.
+BREAK: Final = "break"
 
 _LOOP = re.compile(r"for n in (\d+)\.\.(\d+):")
 _COUNTER = re.compile(r"\{n(?:\+(\d+))?\}")
@@ -179,6 +181,8 @@ class _Player:
                 options[word] = words.pop(0)
             else:
                 arguments.append(word)
+        if verb == BREAK:
+            return e.Break(tuple(token(int(word[1:])) for word in arguments), options.get("label", ""))
         if verb == "connect":
             return self._connect(step.who, options)
         if step.who not in self._words.speakers:

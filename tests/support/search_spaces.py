@@ -45,6 +45,7 @@ class Space(NamedTuple):
     owners: int = 1
     waits_max: int = 1
     hands_over: bool = False
+    breaks: bool = False
 
 
 class Move(NamedTuple):
@@ -120,6 +121,7 @@ SPACES = (
         share=0.1,
         waits_max=2,
         hands_over=True,
+        breaks=True,
     ),
     Space(
         "timeouts, tries, leases and re-entry",
@@ -134,6 +136,7 @@ SPACES = (
         ),
         (_X, _S),
         share=0.1,
+        breaks=True,
     ),
 )
 
@@ -144,6 +147,8 @@ def moves(manager: LockManager, now: float, space: Space) -> Iterator[Move]:
         _has_young_lease(session, now) for session in manager.sessions.values()
     ):
         yield Move(e.Tick(), PERIOD_SECONDS)
+    if space.breaks:
+        yield from (Move(e.Break((token,))) for token in manager.grants)
     for session in manager.sessions.values():
         yield Move(e.ProcessExited(session.id))
         if session.is_attached:
@@ -208,6 +213,8 @@ def _told(event: e.Event) -> str:
             return f"p{_counted(event.session)}> adopt ticket {event.ticket} owner {event.owner}"
         case e.Disconnected():
             return f"p{_counted(event.session)}> disconnect"
+        case e.Break():
+            return f"admin> break #{_counted(event.tokens[0])}"
         case e.ProcessExited():
             return f"p{_counted(event.session)}> exit"
         case _:

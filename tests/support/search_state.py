@@ -135,7 +135,8 @@ def key(play: Play) -> int:
 
 def _key_of_session(session: Session, play: Play, places: Mapping[int, object], dates: Mapping[int, object]) -> int:
     owners = sorted(_key_of_owner(owner, play, places, dates) for owner in session.owners.values())
-    return hash((session.is_attached, session.is_passed, dates.get(id(session)), *owners))
+    is_owed = bool(session.losses)
+    return hash((session.is_attached, session.is_passed, is_owed, dates.get(id(session)), *owners))
 
 
 def _key_of_owner(owner: Owner, play: Play, places: Mapping[int, object], dates: Mapping[int, object]) -> int:

@@ -135,6 +135,7 @@ FIELDS: dict[type[m.Message], tuple[Kind, ...]] = {
     m.Graph: (UINT, UINT),
     m.History: (UINT, TEXT, UINT),
     m.Watch: (UINT, TEXT),
+    m.Break: (UINT, TEXT, UINT, TEXT, OPTIONS),
     m.AdminWelcome: (UINT, UINT, TEXT),
     m.Report: (UINT, FACTS),
     m.Rows: (UINT, ROWS, UINT_OR_NIL),
@@ -163,6 +164,6 @@ def dialect_of(message: type[m.Message]) -> Dialect[Any]:
 def array_of(message: m.Message) -> tuple[Any, ...]:
     """Return the array that stands for a message on the wire."""
     fields: list[Any] = list(message)
-    if isinstance(message, m.Hello | m.Acquire | m.Convert | m.List):
+    if isinstance(message, m.Hello | m.Acquire | m.Convert | m.List | m.Break):
         fields[-1] = tuple(message.options.items())
     return (NUMBERS[type(message)], *fields)

@@ -117,7 +117,7 @@ class Witness:
                 session.is_passed,
                 session.last_request,
                 sorted(session.waiting),
-                {token: reason for token, reason in session.losses.items()},
+                dict(session.losses),
             )
             for session in self.manager.sessions.values()
         }
@@ -127,7 +127,7 @@ class Witness:
                 party.is_passed,
                 party.last_request,
                 sorted(ask.id for ask in world.waiting() if ask.session == party.id),
-                {token: reason for token, (_, reason) in party.losses.items()},
+                {token: loss for token, (_, loss) in party.losses.items()},
             )
             for party in world.parties.values()
         }
@@ -171,7 +171,9 @@ class Witness:
             case a.YieldRequested():
                 return ("yield", *self._origins[action.token])
             case a.Lost():
-                return ("lost", *self._origins[action.token], action.reason)
+                return ("lost", *self._origins[action.token], action.reason, action.detail)
+            case a.Broken():
+                return ("broken", frozenset(action.tokens))
             case a.Reordered():
                 return ("reordered",)
             case a.Misbehaved():

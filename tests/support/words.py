@@ -95,6 +95,8 @@ class Words:
             return [f"{who}< refused: {action.detail}"]
         if isinstance(action, a.NotResumed):
             return [f"{who}< not resumed"]
+        if isinstance(action, a.Broken):
+            return [f"{who}< broken {' '.join(f'#{each - token(0)}' for each in action.tokens) or 'nothing'}"]
         name, speaker = self._who_has(action.session)
         if isinstance(action, a.Reordered):
             return [f"({name} moved ahead: {speaker.requests[action.id]})"]
@@ -133,7 +135,8 @@ class Words:
             case a.YieldRequested():
                 return f"yield requested: {self._grants[action.token]} #{action.token - token(0)}"
             case a.Lost():
-                return f"lost: {self._grants[action.token]} #{action.token - token(0)} ({action.reason.value})"
+                why = f"{action.reason.value}: {action.detail}" if action.detail else action.reason.value
+                return f"lost: {self._grants[action.token]} #{action.token - token(0)} ({why})"
             case a.SessionEnded():
                 return f"ended: {action.reason.value}"
 

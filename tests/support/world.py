@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from lockd.core import events as e
-from lockd.core.actions import LossReason
+from lockd.core.actions import Loss
 from lockd.core.modes import CONFLICTS, Mode
 
 # Session and owner id.
@@ -69,7 +69,7 @@ class Party:
     #: The greatest id that came over the present connection.
     last_heard: int = 0
     #: What it lost and has not been heard of since: the token, how it was asked for, and why.
-    losses: dict[int, tuple[tuple[int, int], LossReason]] = field(default_factory=dict)
+    losses: dict[int, tuple[tuple[int, int], Loss]] = field(default_factory=dict)
     #: What failed since it was resumed, before it was said again.
     told: set[int] = field(default_factory=set)
     due_at: float | None = None
@@ -93,6 +93,10 @@ class World:
     def in_line(self) -> list[Ask]:
         """Those who wait and may not be passed (S5)."""
         return [ask for ask in self.waiting() if not self.parties[ask.session].is_passed]
+
+    def owed(self) -> set[int]:
+        """The sessions that have not been heard of since they lost something (S8)."""
+        return {party.id for party in self.parties.values() if party.losses}
 
     def on(self, name: str, asks: Iterable[Ask]) -> list[Ask]:
         return [ask for ask in asks if ask.wants(name) is not None]
