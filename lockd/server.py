@@ -27,11 +27,13 @@ from .driver import Driver
 from .journal import JournalError
 from .keeper import Keeper
 from .listeners import Listener, ListenError, Sockets, listen
-from .logs import log
+from .logs import Event, fields, log
+from .onlookers.lookout import Lookout
 from .reactor import Reactor, boottime
 from .recovery import begin
 from .reload import Reloader
 from .systemd import ServiceManager, passed_sockets
+from .vitals import Vitals
 
 #: Directories that are missing are made with this mode: the sockets' one to be passed through by whoever may use a
 #: socket, the state's one private.
@@ -71,6 +73,7 @@ async def serve(
         stack.enter_context(occupied(config.runtime_dir, _RUNTIME_MODE, "runtime"))
         stack.enter_context(occupied(config.state_dir, _STATE_MODE, "state"))
         descriptors = _raise_descriptor_limit()
+        began_at = time.perf_counter()
         manager, journal, loss = begin(
             config.runtime_dir,
             config.state_dir,
@@ -86,8 +89,11 @@ async def serve(
         with _enough_room():
             reactor = Reactor(clock)
         stack.callback(reactor.close)
-        driver = Driver(manager, reactor, Keeper(manager, journal, loss))
+        keeper = Keeper(manager, journal, loss)
+        driver = Driver(manager, reactor, keeper)
         stack.callback(driver.close)
+        lookout = Lookout(manager, reactor, config.metrics, config.diagnostics)
+        driver.onlookers.append(lookout)
         try:
             driver.restore()
         except OSError as error:
@@ -95,17 +101,20 @@ async def serve(
                 f"a process that holds locks cannot be watched again: {error.strerror}: raise the limit of open files"
                 " (ulimit -n, or LimitNOFILE= in the unit)"
             ) from error
+        took = time.perf_counter() - began_at
+        vitals = Vitals(manager, keeper, reactor, driver, lookout, took, loss is not None)
         with _enough_room():
             service_manager = ServiceManager(reactor)
         stack.callback(service_manager.close)
-        reloader = Reloader(
-            config,
-            read_again or (lambda: config),
-            lambda changed: manager.set_quotas(_affordable(changed.quotas.for_core(), descriptors)),
-        )
-        manager.set_quotas(_affordable(config.quotas.for_core(), descriptors))
+
+        def apply(changed: Config) -> None:
+            manager.set_quotas(_affordable(changed.quotas.for_core(), descriptors))
+            driver.tells_requests = changed.log_level == "debug"
+
+        reloader = Reloader(config, read_again or (lambda: config), apply)
+        apply(config)
         with _enough_room():
-            _take_connections(config, sockets, driver, reactor)
+            _take_connections(config, sockets, vitals)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(reactor.run, driver.finish_turn)
             await nursery.start(_obey_signals, nursery.cancel_scope, reloader, service_manager)
@@ -116,11 +125,12 @@ async def serve(
                 manager.epoch,
                 sockets.client.getsockname(),
                 sockets.admin.getsockname(),
+                extra=fields(Event.STARTED, epoch=manager.epoch, release=__version__),
             )
             service_manager.tell("READY=1", f"STATUS=serving; epoch {manager.epoch}")
             task_status.started(sockets)
         driver.stop()
-        log.info("stopped")
+        log.info("stopped", extra=fields(Event.STOPPED))
 
 
 @contextmanager
@@ -179,7 +189,8 @@ def _listen(config: Config) -> Sockets:
         raise
 
 
-def _take_connections(config: Config, sockets: Sockets, driver: Driver, reactor: Reactor) -> None:
+def _take_connections(config: Config, sockets: Sockets, vitals: Vitals) -> None:
+    driver, reactor = vitals.driver, vitals.reactor
     patience = Patience(
         config.connections.outbox_bytes_max,
         config.connections.hello_seconds_max,
@@ -195,7 +206,7 @@ def _take_connections(config: Config, sockets: Sockets, driver: Driver, reactor:
 
     def welcome_administrator(connection: socket.socket) -> None:
         pid, uid, _ = peers.credentials(connection)
-        admin = AdminConnection(connection, reactor, patience, driver, started_at)
+        admin = AdminConnection(connection, reactor, patience, driver, started_at, vitals)
         if uid not in administrators:
             log.warning("turned pid %d of uid %d away from the admin socket", pid, uid)
             admin.turn_away(f"uid {uid} is no administrator of this daemon (admin_socket.uids)")
@@ -217,6 +228,6 @@ async def _obey_signals(
                 service_manager.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
                 service_manager.tell("READY=1", f"STATUS=serving; {reloader.reload()}")
                 continue
-            log.info("stopping on %s", signal.Signals(number).name)
+            log.info("stopping on %s", signal.Signals(number).name, extra=fields(Event.STOPPING))
             service_manager.tell("STOPPING=1")
             scope.cancel()

@@ -26,12 +26,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lockd": set(),
     "lockd.core": set(),
     "lockd.journal": {"msgspec"},
-    "lockd.*": {"lockd", "lockd.core", "lockd.journal", "lockd_wire", "trio", "msgspec", "rich"},
+    "lockd.*": {"lockd", "lockd.core", "lockd.journal", "lockd_wire", "trio", "msgspec", "rich", "prometheus_client"},
     "lockd.ctl": {"lockd", "lockd_client", "lockd_wire", "rich"},
     "lockd.demo": {"lockd_client", "rich", "tinydb"},
     "lockd.main": {
         *("lockd", "lockd.*", "lockd.core", "lockd.ctl", "lockd.demo", "lockd.journal", "lockd_client", "lockd_wire"),
-        *("trio", "msgspec", "rich"),
+        *("trio", "msgspec", "rich", "prometheus_client"),
     },
 }
 

@@ -129,6 +129,8 @@ _SHAPES: Final[tuple[tuple[int, type[m.Message], tuple[_Kind, ...]], ...]] = (
     (67, m.List, (_uint, _text, _uint)),
     (68, m.Show, (_uint, _text)),
     (69, m.Sessions, (_uint, _uint)),
+    (73, m.Metrics, (_uint, _uint)),
+    (75, m.Orders, (_uint, _uint)),
     (97, m.AdminWelcome, (_uint, _uint, _text)),
     (98, m.Report, (_uint, _facts)),
     (99, m.Rows, (_uint, _rows, _uint_or_nil)),

@@ -223,6 +223,20 @@ class Sessions(NamedTuple):
     cursor: int
 
 
+class Metrics(NamedTuple):
+    """Asks for a page of the metrics, as texts that belong behind each other."""
+
+    id: int
+    cursor: int
+
+
+class Orders(NamedTuple):
+    """Asks for a page of the pairs of names that are taken in opposite orders."""
+
+    id: int
+    cursor: int
+
+
 class AdminWelcome(NamedTuple):
     """The answer to ADMIN_HELLO."""
 
@@ -259,6 +273,6 @@ ClientMessage: TypeAlias = (
 )
 Notice: TypeAlias = Waiting | YieldRequested | Lost
 DaemonMessage: TypeAlias = Welcome | Granted | Failed | Done | State | Ticket | Notice
-AdminRequest: TypeAlias = AdminHello | Status | List | Show | Sessions
+AdminRequest: TypeAlias = AdminHello | Status | List | Show | Sessions | Metrics | Orders
 AdminReply: TypeAlias = AdminWelcome | Report | Rows | AdminFailed
 Message: TypeAlias = ClientMessage | DaemonMessage | AdminRequest | AdminReply

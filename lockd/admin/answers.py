@@ -23,6 +23,7 @@ from lockd_wire import messages as m
 from lockd_wire.errors import ErrorCode
 from lockd_wire.names import fault_of_name
 
+from . import measured
 from .desk import Desk
 
 #: Holders, and waiters, that SHOW describes. With the longest labels this many of both fill most of a frame.
@@ -91,11 +92,13 @@ def show(desk: Desk, request: m.Show) -> m.AdminReply:
 
 
 #: What answers what.
-ANSWERS: Final[Mapping[type[m.AdminRequest], Callable[[Desk, Any], m.AdminReply]]] = {
+ANSWERS: Final[Mapping[type[m.AdminRequest], Callable[[Desk, Any], m.AdminReply | None]]] = {
     m.Status: status,
     m.List: list_names,
     m.Sessions: list_sessions,
     m.Show: show,
+    m.Metrics: measured.metrics,
+    m.Orders: measured.orders,
 }
 
 

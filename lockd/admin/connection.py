@@ -9,6 +9,7 @@ from lockd import __version__
 from lockd.connection import Connection, Patience
 from lockd.driver import Driver
 from lockd.reactor import Reactor
+from lockd.vitals import Vitals
 from lockd_wire import codec, limits
 from lockd_wire import messages as m
 from lockd_wire.errors import ErrorCode
@@ -32,8 +33,9 @@ class AdminConnection(Connection):
         patience: Patience,
         driver: Driver,
         started_at: float,
+        vitals: Vitals,
     ) -> None:
-        self._desk = Desk(driver, reactor, started_at)
+        self._desk = Desk(driver, reactor, started_at, vitals, self.send)
         super().__init__(sock, reactor, patience, driver.connections)
 
     def received(self, message: m.AdminRequest) -> None:
@@ -43,7 +45,10 @@ class AdminConnection(Connection):
         elif isinstance(message, m.AdminHello):
             self._hello(message)
         else:
-            self.send(ANSWERS[type(message)](self._desk, message))
+            answer = ANSWERS[type(message)](self._desk, message)
+            # What takes its time to answer is answered later.
+            if answer is not None:
+                self.send(answer)
 
     def ended(self) -> None:
         """Nothing depends on this connection."""

@@ -31,6 +31,7 @@ def report(options: argparse.Namespace) -> int:
         "list": (lambda admin, prefix: list(admin.names(prefix)), pages.show_names),
         "show": (lambda admin, name: admin.show(name), pages.show_name),
         "sessions": (lambda admin, _: list(admin.sessions()), pages.show_sessions),
+        "lock-order": (lambda admin, _: list(admin.lock_orders()), pages.show_orders),
         "status": (lambda admin, _: admin.status(), pages.show_status),
     }
     ask, show = reports[options.report]

@@ -12,7 +12,8 @@ import pytest
 
 from lockd.config import load, print_options, sample
 from lockd.core.bounds import DEFAULT_QUOTAS, Quotas
-from lockd.settings import Option, describe
+from lockd.options import Option
+from lockd.settings import describe
 from lockd_wire.limits import HELLO_SECONDS_MAX
 from support import configuration_page
 from support.configuration import DIRECTORIES, GROUP, NOWHERE, USER, loaded, problems
