@@ -106,13 +106,7 @@ async def serve(
         with _enough_room():
             service_manager = ServiceManager(reactor)
         stack.callback(service_manager.close)
-
-        def apply(changed: Config) -> None:
-            manager.set_quotas(_affordable(changed.quotas.for_core(), descriptors))
-            driver.tells_requests = changed.log_level == "debug"
-
-        reloader = Reloader(config, read_again or (lambda: config), apply)
-        apply(config)
+        reloader = _reloader(config, read_again or (lambda: config), driver, descriptors)
         with _enough_room():
             _take_connections(config, sockets, vitals)
         async with trio.open_nursery() as nursery:
@@ -213,6 +207,15 @@ def _take_connections(config: Config, sockets: Sockets, vitals: Vitals) -> None:
 
     Listener(sockets.client, reactor, welcome_client)
     Listener(sockets.admin, reactor, welcome_administrator)
+
+
+def _reloader(config: Config, read_again: Callable[[], Config], driver: Driver, descriptors: int) -> Reloader:
+    def apply(changed: Config) -> None:
+        driver.manager.set_quotas(_affordable(changed.quotas.for_core(), descriptors))
+        driver.tells_requests = changed.log_level == "debug"
+
+    apply(config)
+    return Reloader(config, read_again, apply)
 
 
 async def _obey_signals(

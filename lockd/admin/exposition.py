@@ -106,17 +106,19 @@ class _Numbers(Collector):
 
     def _diagnostics(self) -> Iterator[Metric]:
         lookout = self._vitals.lookout
-        if (convoys := lookout.convoys) is not None:
-            yield GaugeMetricFamily("lockd_convoys", "Names with a long queue", len(convoys))
-            yield CounterMetricFamily("lockd_convoys_begun", "Times a queue became long", convoys.total)
-        if (holds := lookout.long_holds) is not None:
-            yield GaugeMetricFamily("lockd_long_holds", "Grants held for longer than they ought to be", len(holds))
-            yield CounterMetricFamily("lockd_long_holds_begun", "Grants that were held for too long", holds.total)
-        if (order := lookout.lock_order) is not None:
-            yield CounterMetricFamily(
-                "lockd_lock_order_findings", "Pairs of names taken in opposite orders", order.total
-            )
-            yield GaugeMetricFamily("lockd_lock_order_pairs", "Ordered pairs of names that are remembered", order.pairs)
+        convoys, holds, order = lookout.convoys, lookout.long_holds, lookout.lock_order
+        # What is turned off is 0: an alert on it is right, and stays silent.
+        yield GaugeMetricFamily("lockd_convoys", "Names with a long queue", 0 if convoys is None else len(convoys))
+        begun = 0 if convoys is None else convoys.total
+        yield CounterMetricFamily("lockd_convoys_begun", "Times a queue became long", begun)
+        held = 0 if holds is None else len(holds)
+        yield GaugeMetricFamily("lockd_long_holds", "Grants held for longer than they ought to be", held)
+        begun = 0 if holds is None else holds.total
+        yield CounterMetricFamily("lockd_long_holds_begun", "Grants that were held for too long", begun)
+        found = 0 if order is None else order.total
+        yield CounterMetricFamily("lockd_lock_order_findings", "Pairs of names taken in opposite orders", found)
+        pairs = 0 if order is None else order.pairs
+        yield GaugeMetricFamily("lockd_lock_order_pairs", "Ordered pairs of names that are remembered", pairs)
 
     def _times(self) -> Iterator[Metric]:
         waits = HistogramMetricFamily("lockd_wait_seconds", "How long requests waited", labels=["pattern"])

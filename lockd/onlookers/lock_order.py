@@ -121,17 +121,12 @@ _Combination = tuple[Demand, Demand]
 class LockOrder:
     """Remembers orders, and tells of those that are opposite, once for each pair."""
 
-    def __init__(self, classes: Sequence[str] = (), pairs_max: int = PAIRS_MAX) -> None:
-        """Begin without any.
-
-        Args:
-            classes: Patterns. Names that fit one are one name as far as the order goes, and have none among each other.
-            pairs_max: What is remembered.
-        """
+    def __init__(self, classes: Sequence[str] = ()) -> None:
+        """Begin without any. Names that fit one of the patterns in ``classes`` are one name as far as the order goes,
+        and have none among each other."""
         self.total = 0
         self.findings: dict[frozenset[str], Finding] = {}
         self._classes = Patterns(classes) if classes else None
-        self._pairs_max = pairs_max
         self._pairs: OrderedDict[_Pair, dict[_Combination, _Sighting]] = OrderedDict()
         #: What each of those has that has something and wanted more.
         self.held: dict[Owner, list[Request]] = {}
@@ -206,7 +201,7 @@ class LockOrder:
         combinations = self._pairs.get(pair)
         if combinations is None:
             combinations = self._pairs[pair] = {}
-            if len(self._pairs) > self._pairs_max:
+            if len(self._pairs) > PAIRS_MAX:
                 self._pairs.popitem(last=False)
         demands = step.held.demand, step.wanted.demand
         sighting = combinations.get(demands)

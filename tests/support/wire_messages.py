@@ -132,6 +132,8 @@ FIELDS: dict[type[m.Message], tuple[Kind, ...]] = {
     m.List: (UINT, TEXT, UINT),
     m.Show: (UINT, TEXT),
     m.Sessions: (UINT, UINT),
+    m.Metrics: (UINT, UINT),
+    m.Orders: (UINT, UINT),
     m.AdminWelcome: (UINT, UINT, TEXT),
     m.Report: (UINT, FACTS),
     m.Rows: (UINT, ROWS, UINT_OR_NIL),

@@ -51,6 +51,10 @@ ROW_OF_SESSIONS: dict[str, m.Scalar | dict[str, m.Scalar]] = {
     "waiting": UINT_MAX,
     "age_seconds": SECONDS,
 }
+PLACE: dict[str, m.Scalar] = {
+    **{"pid": UINT_MAX, "uid": UINT_MAX, "program": "p" * PROGRAM_BYTES_MAX, "ago_seconds": SECONDS},
+    **{"held": NAME, "held_label": "l" * 64, "wanted": NAME, "wanted_label": "l" * 64},
+}
 TOTALS: m.Facts = {"name": NAME, "holders_total": UINT_MAX, "waiters_total": UINT_MAX}
 
 
@@ -65,10 +69,12 @@ TOTALS: m.Facts = {"name": NAME, "holders_total": UINT_MAX, "waiters_total": UIN
         m.State(UINT_MAX, UINT_MAX, {**TOTALS, "holders": (HOLDER,) * HOLDERS_MAX}),
         m.Rows(UINT_MAX, (ROW_OF_LIST,) * ROWS_MAX, UINT_MAX),
         m.Rows(UINT_MAX, (ROW_OF_SESSIONS,) * ROWS_MAX, UINT_MAX),
+        m.Rows(UINT_MAX, ({"text": "t" * 1000},) * ROWS_MAX, UINT_MAX),
+        m.Rows(UINT_MAX, ({"first": PLACE, "second": PLACE},) * 4, UINT_MAX),
         m.Report(UINT_MAX, {**TOTALS, "holders": (HOLDER,) * ROWS_MAX, "waiters": (WAITER,) * ROWS_MAX}),
         m.Report(UINT_MAX, {f"a_rather_long_name_of_a_fact_{number}": UINT_MAX for number in range(ELEMENTS_MAX)}),
     ],
-    ids=["ACQUIRE", "FAILED", "STATE", "LIST", "SESSIONS", "SHOW", "STATUS"],
+    ids=["ACQUIRE", "FAILED", "STATE", "LIST", "SESSIONS", "METRICS", "ORDERS", "SHOW", "STATUS"],
 )
 def test_the_longest_message_fits_into_a_frame(message: m.Message) -> None:
     assert encode(message)
