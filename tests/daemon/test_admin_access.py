@@ -73,7 +73,10 @@ CLIENT_MESSAGES: list[m.Message] = [
     m.Adopt(1, 1, "ticket"),
     m.Inherit(1, 1),
 ]
-ADMIN_MESSAGES: list[m.Message] = [HELLO, m.Status(1), m.List(1, "", 0), m.Show(1, "db"), m.Sessions(1, 0)]
+ADMIN_MESSAGES: list[m.Message] = [
+    *(HELLO, m.Status(1), m.List(1, "", 0), m.Show(1, "db"), m.Sessions(1, 0)),
+    *(m.Metrics(1, 0), m.Orders(1, 0)),
+]
 
 
 @pytest.mark.parametrize("is_welcomed", [True, False])

@@ -180,7 +180,11 @@ def rules() -> list[dict[str, str]]:
     found = []
     for rule in block.split("- alert: ")[1:]:
         name, *lines = rule.splitlines()
-        keys = dict(re.fullmatch(r" +(\w+):(?: (.*))?", line).groups("") for line in lines if line.strip())  # type: ignore[union-attr]
+        keys = {}
+        for line in filter(str.strip, lines):
+            match = re.fullmatch(r" +(\w+):(?: (.*))?", line)
+            assert match is not None, line
+            keys[match[1]] = match[2] or ""
         found.append({"alert": name, **keys})
     return found
 
@@ -197,7 +201,8 @@ _TOKEN = re.compile(
 
 def tokens_of(expression: str) -> list[tuple[str, str]]:
     """Return the kind and the text of each token. What is none has the kind ``""``."""
-    found, at = [], 0
+    found: list[tuple[str, str]] = []
+    at = 0
     while at < len(expression):
         match = _TOKEN.match(expression, at)
         if match is None:

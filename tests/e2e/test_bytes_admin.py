@@ -237,7 +237,8 @@ def test_sessions(connect: Connect, admin: Raw, name: str) -> None:
 
 def test_metrics(connect: Connect, admin: Raw, name: str) -> None:
     connect().acquire(1, name)
-    pieces, cursor = [], 0
+    pieces: list[str] = []
+    cursor: int | None = 0
     while cursor is not None:
         kind, id, rows, cursor = admin.ask(METRICS, 7, cursor)
         assert (kind, id, {key for row in rows for key in row}) == (ROWS, 7, {"text"})

@@ -55,6 +55,8 @@ PLACE: dict[str, m.Scalar] = {
     **{"pid": UINT_MAX, "uid": UINT_MAX, "program": "p" * PROGRAM_BYTES_MAX, "ago_seconds": SECONDS},
     **{"held": NAME, "held_label": "l" * 64, "wanted": NAME, "wanted_label": "l" * 64},
 }
+ROW_OF_METRICS: dict[str, m.Scalar | dict[str, m.Scalar]] = {"text": "t" * 1000}
+ROW_OF_ORDERS: dict[str, m.Scalar | dict[str, m.Scalar]] = {"first": PLACE, "second": PLACE}
 TOTALS: m.Facts = {"name": NAME, "holders_total": UINT_MAX, "waiters_total": UINT_MAX}
 
 
@@ -69,8 +71,8 @@ TOTALS: m.Facts = {"name": NAME, "holders_total": UINT_MAX, "waiters_total": UIN
         m.State(UINT_MAX, UINT_MAX, {**TOTALS, "holders": (HOLDER,) * HOLDERS_MAX}),
         m.Rows(UINT_MAX, (ROW_OF_LIST,) * ROWS_MAX, UINT_MAX),
         m.Rows(UINT_MAX, (ROW_OF_SESSIONS,) * ROWS_MAX, UINT_MAX),
-        m.Rows(UINT_MAX, ({"text": "t" * 1000},) * ROWS_MAX, UINT_MAX),
-        m.Rows(UINT_MAX, ({"first": PLACE, "second": PLACE},) * 4, UINT_MAX),
+        m.Rows(UINT_MAX, (ROW_OF_METRICS,) * ROWS_MAX, UINT_MAX),
+        m.Rows(UINT_MAX, (ROW_OF_ORDERS,) * 4, UINT_MAX),
         m.Report(UINT_MAX, {**TOTALS, "holders": (HOLDER,) * ROWS_MAX, "waiters": (WAITER,) * ROWS_MAX}),
         m.Report(UINT_MAX, {f"a_rather_long_name_of_a_fact_{number}": UINT_MAX for number in range(ELEMENTS_MAX)}),
     ],
