@@ -16,7 +16,7 @@ from lockd_wire.errors import RemoteWireError
 from lockd_wire.framing import FrameDecoder
 
 from . import peers
-from .logs import log
+from .logs import Event, fields, log
 from .reactor import READABLE, WRITABLE, Reactor, Timer
 
 #: Read in one turn from one peer: a hundred requests at most, then the others have theirs. More is not faster, and
@@ -41,6 +41,8 @@ class Connections:
     def __init__(self) -> None:
         self._open: set[Connection] = set()
         self._dirty: list[Connection] = []
+        #: Those that did not read.
+        self.cut_off_total = 0
 
     def add(self, connection: Connection) -> None:
         """Take note of a new connection."""
@@ -178,7 +180,14 @@ class Connection:
         # Many answers in one turn are no proof: only now the socket, and with it the peer, has seen them.
         if not self._is_ending and len(self._outbox) > self._patience.outbox_bytes_max:
             pid, uid, _ = peers.credentials(self._sock)
-            log.warning("cut off pid %d (uid %d): it left %d bytes of answers unread", pid, uid, len(self._outbox))
+            log.warning(
+                "cut off pid %d (uid %d): it left %d bytes of answers unread",
+                pid,
+                uid,
+                len(self._outbox),
+                extra=fields(Event.CUT_OFF, pid=pid, uid=uid),
+            )
+            self._connections.cut_off_total += 1
             self._is_ending = True
         if not self._is_ending and bool(self._outbox) != self._is_stuck:
             self._is_stuck = not self._is_stuck

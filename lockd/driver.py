@@ -22,11 +22,11 @@ from lockd_wire.errors import ErrorCode
 from . import translate
 from .connection import Connection, Connections
 from .keeper import RETRY_SECONDS, Keeper
-from .logs import log, safe
+from .logs import Event, fields, log, safe
+from .onlookers.refusals import QuotaDiary, tell_deadlock, tell_reordered
 from .peers import Identity
 from .pidfds import found_again, has_exited
 from .reactor import Reactor
-from .sentences import circle
 
 #: Requests after which there is more to keep.
 _WANTS_MORE: Final = (m.Acquire, m.Adopt, m.Convert, m.HandOver, m.Inherit)
@@ -66,6 +66,10 @@ class Driver:
         self.onlookers: list[Onlooker] = []
         #: How many processes administrators have said that they end, to free what those hold.
         self.kills_total = 0
+        #: Whether each request is logged. Asked for each, so it is kept here.
+        self.tells_requests = False
+        self.sessions_refused_total = 0
+        self._quota_diary = QuotaDiary()
         self._reactor = reactor
         self._keeper = keeper
         self._clients: dict[int, Client] = {}
@@ -91,7 +95,14 @@ class Driver:
         *others, outcome = self._handle(e.OpenSession(peer, program, ends_at_eof, image))
         self._route(others)
         if isinstance(outcome, a.Refused):
-            log.warning("refused a session to pid %d (uid %d): %s", peer.pid, peer.uid, outcome.detail)
+            self.sessions_refused_total += 1
+            log.warning(
+                "refused a session to pid %d (uid %d): %s",
+                peer.pid,
+                peer.uid,
+                outcome.detail,
+                extra=fields(Event.SESSION_REFUSED, pid=peer.pid, uid=peer.uid, program=program),
+            )
             self._unwatch(client)
             return outcome
         assert isinstance(outcome, a.Opened)
@@ -170,6 +181,8 @@ class Driver:
         # Applied here and now, or dropped because the session is gone: either way nothing is left to do for it.
         is_new = message.id > client.covered
         client.covered = max(client.covered, message.id)
+        if self.tells_requests:
+            self._tell_request(client, message)
         # What comes a second time may have been granted already, and then it has to be told so.
         if self._keeper.is_degraded and is_new and self._turn_away(client, message):
             return
@@ -243,6 +256,17 @@ class Driver:
             self._unwatch(client)
         self.connections.close()
 
+    def _tell_request(self, client: Client, message: m.ClientMessage) -> None:
+        peer = self.manager.sessions[client.session].peer if client.session in self.manager.sessions else None
+        pid = 0 if peer is None else peer.pid
+        log.debug(
+            "session %d (pid %d) asks: %s",
+            client.session,
+            pid,
+            message,
+            extra=fields(Event.REQUEST, session=client.session, pid=pid),
+        )
+
     def _hear_earlier_programs(self, identity: Identity, image: str) -> None:
         """Take all that the programs have sent that a process was before, up to the end of their connections. Those
         ended before this program began, whichever is read first."""
@@ -302,7 +326,13 @@ class Driver:
                     if connection is not None:
                         connection.fail(action.detail)
                 case a.Reordered():
-                    log.info("moved a waiter ahead of its turn to end a deadlock: %s", circle(action.cycle))
+                    tell_reordered(action)
+                case a.Failed(reason=a.Reason.DEADLOCK):
+                    tell_deadlock(action)
+                    self._tell(action)
+                case a.Failed(reason=a.Reason.QUOTA):
+                    self._quota_diary.tell(action, self.manager.sessions.get(action.session), self._reactor.clock())
+                    self._tell(action)
                 case a.Opened() | a.Refused() | a.Resumed() | a.NotResumed() | a.Broken():
                     raise AssertionError(f"{action} answers an event that is not applied here")
                 case _:

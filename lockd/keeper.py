@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from math import ceil
 from typing import Final
 
 from lockd.core.manager import LockManager
 
+from .histogram import Histogram
 from .journal import Journal
 from .journal import Record as Packed
-from .logs import log
+from .logs import Event, fields, log
 from .packing import Loss, packed
 
 #: How long to wait before a write that failed is tried again. A full file system is not watched, but asked.
 RETRY_SECONDS: Final = 0.1
+
+#: One write in so many is timed.
+_WRITES_PER_TIMED: Final = 16
+
+#: Seconds.
+_WRITE_BOUNDS: Final = (0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.01, 0.1, 1.0)
 
 
 class Keeper:
@@ -30,6 +38,10 @@ class Keeper:
         """
         self._manager = manager
         self._journal = journal
+        #: How long writes take, of a part of them.
+        self.writes = Histogram(_WRITE_BOUNDS)
+        self.faults_total = 0
+        self._writes_total = 0
         self._loss = loss
         #: Rises when all is written that was noted.
         self.times_written = 0
@@ -64,16 +76,38 @@ class Keeper:
 
     def write(self) -> bool:
         """Write what was noted, and return whether that was possible: if not, nobody may be told of it yet."""
-        is_written = self._journal.write()
+        is_written = self._write()
         self.times_written += is_written
         fault = self._journal.fault
         if fault != self._told_fault:
             self._told_fault = fault
             if fault is None:
-                log.info("the journal can be written again")
+                log.info("the journal can be written again", extra=fields(Event.HEALED))
             else:
-                log.error("%s. Nobody is granted anything new until then, and what is held stays held", fault)
+                self.faults_total += 1
+                log.error(
+                    "%s. Nobody is granted anything new until then, and what is held stays held",
+                    fault,
+                    extra=fields(Event.DEGRADED),
+                )
         return is_written
+
+    def _write(self) -> bool:
+        self._writes_total += 1
+        if self._writes_total % _WRITES_PER_TIMED:
+            return self._journal.write()
+        before = self._journal.written_bytes_total
+        began_at = time.perf_counter()
+        is_written = self._journal.write()
+        # Turns after which there is nothing to be written say nothing about writing.
+        if self._journal.written_bytes_total != before:
+            self.writes.add(time.perf_counter() - began_at)
+        return is_written
+
+    @property
+    def journal(self) -> Journal:
+        """The journal. To look at, not to change."""
+        return self._journal
 
     def tidy(self) -> bool:
         """Do a little of what keeps the journal short, and return whether there is more of it to do."""

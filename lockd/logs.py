@@ -2,6 +2,9 @@
 
 A message may quote what a peer says about itself. Whatever that is, one message stays one line, and nothing in it gives
 orders to a terminal.
+
+Most messages tell of an event that an administrator may look for, and have `fields`: the journal keeps them beside the
+message, where it can be asked for all that concerns one name or one process.
 """
 
 from __future__ import annotations
@@ -9,8 +12,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
-from typing import Final, TextIO
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any, Final, TextIO
+
+from .journald import JOURNAL_SOCKET, JournalSocket, packed_fields
 
 #: Where the whole daemon logs.
 log: Final = logging.getLogger("lockd")
@@ -24,8 +30,46 @@ _PRIORITIES: Final = {
     logging.CRITICAL: 2,
 }
 
+#: What the names of our fields in the journal begin with.
+_FIELD_PREFIX: Final = "LOCKD_"
+
+#: The attribute of a record that has the fields.
+_FIELDS: Final = "lockd_fields"
+
 #: Marks the lines of a traceback: a text in an exception cannot look like a message of its own.
 _TRACEBACK_MARK: Final = "| "
+
+
+class Event(StrEnum):
+    """What a message tells of: the field ``LOCKD_EVENT``. docs/operations.md says what each means."""
+
+    STARTED = "started"
+    RECOVERED = "recovered"
+    STATE_LOST = "state_lost"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    DEGRADED = "degraded"
+    HEALED = "healed"
+    SESSION_REFUSED = "session_refused"
+    QUOTA = "quota"
+    CUT_OFF = "cut_off"
+    ABANDONED = "abandoned"
+    LEASE_TAKEN = "lease_taken"
+    DEADLOCK = "deadlock"
+    REORDERED = "reordered"
+    CONVOY = "convoy"
+    CONVOY_OVER = "convoy_over"
+    LONG_HOLD = "long_hold"
+    LONG_HOLD_OVER = "long_hold_over"
+    LOCK_ORDER = "lock_order"
+    REQUEST = "request"
+
+
+def fields(event: Event, **values: str | int | float | tuple[str, ...]) -> dict[str, Any]:
+    """Return what is to be given as ``extra`` with a message: the event, and by their names in lower case what else is
+    to be a field: ``name``, ``pid``, ``uid``, ``token``, ``label`` and so on. A tuple is a field with several values;
+    an empty text or tuple is none."""
+    return {_FIELDS: {"event": event, **values}}
 
 
 def safe(text: str) -> str:
@@ -49,12 +93,15 @@ class _LineFormatter(logging.Formatter):
     """One line for a message, and one more for each line of the traceback of a bug."""
 
     def format(self, record: logging.LogRecord) -> str:
-        lines = [safe(record.getMessage())]
-        if record.exc_info:
-            traceback = self.formatException(record.exc_info)
-            lines += [_TRACEBACK_MARK + safe(line) for line in traceback.split("\n")]
         prefix = self.prefix(record)
-        return "\n".join(prefix + line for line in lines)
+        return "\n".join(prefix + line for line in self.lines(record))
+
+    def lines(self, record: logging.LogRecord) -> Iterator[str]:
+        """Yield the lines without what they begin with."""
+        yield safe(record.getMessage())
+        if record.exc_info:
+            for line in self.formatException(record.exc_info).split("\n"):
+                yield _TRACEBACK_MARK + safe(line)
 
     def prefix(self, record: logging.LogRecord) -> str:
         """Return what each line begins with: for people, when it happened and how grave it is."""
@@ -72,21 +119,75 @@ class _Handler(logging.StreamHandler[TextIO]):
     """The handler that `configure` makes, and by whose class it finds the one it made before."""
 
 
-def configure(level: str, stream: TextIO | None = None, environ: Mapping[str, str] = os.environ) -> None:
+class _JournalHandler(_Handler):
+    """Gives a message that has fields to the journal with them. All others, and those that the journal does not take at
+    the moment, go the usual way: what a process says there just before it exits is told to be its unit's all the
+    same."""
+
+    formatter: _JournalFormatter
+
+    def __init__(self, stream: TextIO, path: str) -> None:
+        super().__init__(stream)
+        self.setFormatter(_JournalFormatter())
+        self._journal = JournalSocket(path)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell it."""
+        values: Mapping[str, object] | None = getattr(record, _FIELDS, None)
+        if values is None or not self._journal.send(packed_fields(self._fields(record, values))):
+            super().emit(record)
+
+    def close(self) -> None:
+        """Tell nothing more."""
+        self._journal.close()
+        super().close()
+
+    def _fields(self, record: logging.LogRecord, values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+        yield "MESSAGE", "\n".join(self.formatter.lines(record))
+        yield "PRIORITY", str(_PRIORITIES.get(record.levelno, 6))
+        yield "SYSLOG_IDENTIFIER", "lockd"
+        for name, value in values.items():
+            for each in value if isinstance(value, tuple) else (value,):
+                if each != "":
+                    yield _FIELD_PREFIX + name.upper(), safe(str(each))
+
+
+def configure(
+    level: str,
+    stream: TextIO | None = None,
+    environ: Mapping[str, str] = os.environ,
+    journal_socket: str = JOURNAL_SOCKET,
+) -> None:
     """Send what is logged from now on, anywhere in the process, to ``stream``; a call before this one counts no more.
 
     Args:
         level: ``debug``, ``info``, ``warning`` or ``error``: it and graver ones are told.
         stream: None is standard error.
         environ: Where systemd says which stream the journal reads.
+        journal_socket: Where the journal takes messages with fields.
     """
     stream = sys.stderr if stream is None else stream
-    handler = _Handler(stream)
-    handler.setFormatter(_JournalFormatter() if _is_read_by_journal(stream, environ) else _LineFormatter())
     root = logging.getLogger()
-    root.handlers = [other for other in root.handlers if not isinstance(other, _Handler)]
+    # The journal's has a descriptor of its own.
+    for other in [other for other in root.handlers if isinstance(other, _Handler)]:
+        root.removeHandler(other)
+        other.close()
+    handler = _handler(stream, environ, journal_socket)
     root.addHandler(handler)
     root.setLevel(level.upper())
+
+
+def _handler(stream: TextIO | None, environ: Mapping[str, str], journal_socket: str) -> _Handler:
+    is_read_by_journal = _is_read_by_journal(stream, environ)
+    if is_read_by_journal and stream is not None:
+        try:
+            return _JournalHandler(stream, journal_socket)
+        except OSError:
+            # Without a descriptor to spare there are no fields.
+            pass
+    handler = _Handler(stream)
+    handler.setFormatter(_JournalFormatter() if is_read_by_journal else _LineFormatter())
+    return handler
 
 
 def _is_read_by_journal(stream: TextIO | None, environ: Mapping[str, str]) -> bool:

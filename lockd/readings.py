@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple, get_args, get_origin
 
 import msgspec
 
-from .settings import ENVIRONMENT_PREFIX, OTHER_VARIABLES, Option, describe, sections
+from .options import ENVIRONMENT_PREFIX, Option
+from .settings import OTHER_VARIABLES, describe, sections
 
 OPTIONS: Final = {option.key: option for option in describe()}
 _SECTIONS: Final = sections()

@@ -19,7 +19,7 @@ from lockd.core.records import Record
 
 from .epoch import EpochError, EpochFile, boot_id
 from .journal import Journal, JournalError, Outcome, Recovered, journal_path, recover, set_aside
-from .logs import log
+from .logs import Event, fields, log
 from .packing import Loss, UnknownRecord, packed, unpacked
 
 _READABLE: Final = frozenset({Outcome.SOUND, Outcome.TORN})
@@ -111,7 +111,11 @@ def _anew(
                 os.unlink(beginning.journal.path)
         raise
     if loss is not None:
-        log.error("%s: whoever held locks has lost them, and is told so when it connects again", loss.reason)
+        log.error(
+            "%s: whoever held locks has lost them, and is told so when it connects again",
+            loss.reason,
+            extra=fields(Event.STATE_LOST),
+        )
     return beginnings[0]
 
 
@@ -148,6 +152,7 @@ def _going_on(
         statistics.grants,
         statistics.waiters,
         (time.perf_counter() - begun_at) * 1000,
+        extra=fields(Event.RECOVERED, sessions=statistics.sessions, grants=statistics.grants),
     )
     journal = Journal.open(runtime_dir, recovered)
     # What has ended with the connections.

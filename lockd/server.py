@@ -28,13 +28,15 @@ from .driver import Driver
 from .journal import JournalError
 from .keeper import Keeper
 from .listeners import Listener, ListenError, Sockets, listen
-from .logs import log
+from .logs import Event, fields, log
 from .onlookers.gallery import Gallery
+from .onlookers.lookout import Lookout
 from .reactor import Reactor, boottime
 from .recovery import begin
 from .reload import Reloader
 from .settings import AdminSocketSettings, ClientSocketSettings
 from .systemd import ServiceManager, passed_sockets
+from .vitals import Vitals
 
 #: Directories that are missing are made with this mode: the sockets' one to be passed through by whoever may use a
 #: socket, the state's one private.
@@ -74,6 +76,7 @@ async def serve(
         stack.enter_context(occupied(config.runtime_dir, _RUNTIME_MODE, "runtime"))
         stack.enter_context(occupied(config.state_dir, _STATE_MODE, "state"))
         descriptors = _raise_descriptor_limit()
+        began_at = time.perf_counter()
         manager, journal, loss = begin(
             config.runtime_dir,
             config.state_dir,
@@ -89,8 +92,11 @@ async def serve(
         with _enough_room():
             reactor = Reactor(clock)
         stack.callback(reactor.close)
-        driver = Driver(manager, reactor, Keeper(manager, journal, loss))
+        keeper = Keeper(manager, journal, loss)
+        driver = Driver(manager, reactor, keeper)
         stack.callback(driver.close)
+        lookout = Lookout(manager, reactor, config.metrics, config.diagnostics)
+        driver.onlookers.append(lookout)
         try:
             driver.restore()
         except OSError as error:
@@ -98,17 +104,15 @@ async def serve(
                 f"a process that holds locks cannot be watched again: {error.strerror}: raise the limit of open files"
                 " (ulimit -n, or LimitNOFILE= in the unit)"
             ) from error
+        took = time.perf_counter() - began_at
+        gallery = Gallery(driver, reactor, config.diagnostics)
+        vitals = Vitals(manager, keeper, reactor, driver, gallery, lookout, clock(), took, loss is not None)
         with _enough_room():
             service_manager = ServiceManager(reactor)
         stack.callback(service_manager.close)
-        reloader = Reloader(
-            config,
-            read_again or (lambda: config),
-            lambda changed: manager.set_quotas(_affordable(changed.quotas.for_core(), descriptors)),
-        )
-        manager.set_quotas(_affordable(config.quotas.for_core(), descriptors))
+        reloader = _reloader(config, read_again or (lambda: config), driver, descriptors)
         with _enough_room():
-            _take_connections(config, sockets, driver, reactor)
+            _take_connections(config, sockets, vitals)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(reactor.run, driver.finish_turn)
             await nursery.start(_obey_signals, nursery.cancel_scope, reloader, service_manager)
@@ -119,11 +123,12 @@ async def serve(
                 manager.epoch,
                 sockets.client.getsockname(),
                 sockets.admin.getsockname(),
+                extra=fields(Event.STARTED, epoch=manager.epoch, release=__version__),
             )
             service_manager.tell("READY=1", f"STATUS=serving; epoch {manager.epoch}")
             task_status.started(sockets)
         driver.stop()
-        log.info("stopped")
+        log.info("stopped", extra=fields(Event.STOPPED))
 
 
 @contextmanager
@@ -188,7 +193,8 @@ def _gid(config: Config, section: Literal["client_socket", "admin_socket"]) -> i
         raise ListenError(f'there is no group "{settings.group}" ({section}.group)') from None
 
 
-def _take_connections(config: Config, sockets: Sockets, driver: Driver, reactor: Reactor) -> None:
+def _take_connections(config: Config, sockets: Sockets, vitals: Vitals) -> None:
+    driver, reactor = vitals.driver, vitals.reactor
     patience = Patience(
         config.connections.outbox_bytes_max,
         config.connections.hello_seconds_max,
@@ -200,8 +206,6 @@ def _take_connections(config: Config, sockets: Sockets, driver: Driver, reactor:
     no_member = (
         f" and no member of {config.admin_socket.group} (admin_socket.group)" if config.admin_socket.group else ""
     )
-    gallery = Gallery(driver, reactor, config.diagnostics)
-    started_at = reactor.clock()
 
     def welcome_client(connection: socket.socket) -> None:
         _, uid, _ = peers.credentials(connection)
@@ -211,13 +215,22 @@ def _take_connections(config: Config, sockets: Sockets, driver: Driver, reactor:
         pid, uid, _ = peers.credentials(connection)
         may_change = uid in administrators
         may_read = may_change or (uid != peers.OVERFLOW_UID and readers in peers.groups(connection))
-        admin = AdminConnection(connection, reactor, patience, driver, gallery, started_at, may_change)
+        admin = AdminConnection(connection, patience, vitals, may_change)
         if not may_read:
             log.warning("turned pid %d of uid %d away from the admin socket", pid, uid)
             admin.turn_away(f"uid {uid} is no administrator of this daemon (admin_socket.uids){no_member}")
 
     Listener(sockets.client, reactor, welcome_client)
     Listener(sockets.admin, reactor, welcome_administrator)
+
+
+def _reloader(config: Config, read_again: Callable[[], Config], driver: Driver, descriptors: int) -> Reloader:
+    def apply(changed: Config) -> None:
+        driver.manager.set_quotas(_affordable(changed.quotas.for_core(), descriptors))
+        driver.tells_requests = changed.log_level == "debug"
+
+    apply(config)
+    return Reloader(config, read_again, apply)
 
 
 async def _obey_signals(
@@ -233,6 +246,6 @@ async def _obey_signals(
                 service_manager.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
                 service_manager.tell("READY=1", f"STATUS=serving; {reloader.reload()}")
                 continue
-            log.info("stopping on %s", signal.Signals(number).name)
+            log.info("stopping on %s", signal.Signals(number).name, extra=fields(Event.STOPPING))
             service_manager.tell("STOPPING=1")
             scope.cancel()

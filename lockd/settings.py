@@ -1,28 +1,28 @@
 """Every option of the daemon, once: its name, type, bounds, unit, default and reason.
 
-A field of a class below is an option, its class is the section it belongs to, and all else follows from that: which
-values are believed, how the environment variables are called, what `describe` tells. `lockd.config` reads the values.
+A field of a class below is an option, its class is the section it belongs to, and all else follows from that
+(`lockd.options`): which values are believed, how the environment variables are called, what `describe` tells.
+`lockd.config` reads the values.
 """
 
 from __future__ import annotations
 
 import grp
-import json
-from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_type_hints
+from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct, inspect
-from msgspec.structs import FieldInfo, fields
+from msgspec import Meta, Struct
 
 from lockd_wire.endpoints import SYSTEM_RUNTIME_DIRECTORY
-from lockd_wire.limits import FRAME_BYTES_MAX, HELLO_SECONDS_MAX
+from lockd_wire.limits import FRAME_BYTES_MAX, HELLO_SECONDS_MAX, NAME_BYTES_MAX
 
 from .core.bounds import DEFAULT_QUOTAS, Quotas
+from .options import ENVIRONMENT_PREFIX, Option, options_of
+from .options import directory as _directory
+from .options import option as _option
+from .options import text as _text
 from .peers import OVERFLOW_UID
 
 SYSTEM_STATE_DIRECTORY: Final = "/var/lib/lockd"
-
-ENVIRONMENT_PREFIX: Final = "LOCKD_"
 
 #: Variables with that prefix that are no options: they tell clients where to look, commands under a lock what they
 #: hold, and the daemon where its file is and which boot this is.
@@ -34,21 +34,11 @@ OTHER_VARIABLES: Final = frozenset(
 _UID_MAX: Final = 2**32 - 2
 
 
-def _option(reason: str, unit: str, **constraints: Any) -> Meta:
-    """Describe an option whose bounds are numbers or literals, from which msgspec can tell what is allowed."""
-    return Meta(description=reason, extra={"unit": unit}, **constraints)
+#: Patterns of names that can be given for one purpose. Each of them costs something.
+_PATTERNS_MAX: Final = 32
 
-
-def _text(reason: str, unit: str, *, allowed: str, pattern: str | None = None) -> Meta:
-    """Describe an option whose bounds have to be put into words."""
-    return Meta(description=reason, extra={"unit": unit, "allowed": allowed}, pattern=pattern)
-
-
-def _directory(reason: str, *, default: str, example: str) -> Meta:
-    """Describe an option that is a directory, whose default depends on who starts the daemon, and how."""
-    words = {"unit": "directory", "allowed": "an absolute path without control characters"}
-    extra = words | {"default": default, "example": json.dumps(example)}
-    return Meta(description=reason, extra=extra, pattern=r"\A/[^\x00-\x1f\x7f]*\Z")
+_Pattern = Annotated[str, Meta(min_length=1, max_length=NAME_BYTES_MAX)]
+_PATTERNS_ALLOWED: Final = f"a list of up to {_PATTERNS_MAX} patterns of 1 to {NAME_BYTES_MAX} characters"
 
 
 def _gid_of(group: str) -> int | None:
@@ -239,6 +229,22 @@ class SessionSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 15.0
 
 
+class MetricsSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is measured name by name."""
+
+    patterns: Annotated[
+        tuple[_Pattern, ...],
+        _text(
+            'Names whose waits and holds are measured by themselves, such as "reports/*": * is any text, slashes'
+            " included, ? any character, [ab] one of these. A name counts for the first pattern that it fits, and for"
+            ' "other" if it fits none. Each pattern is 28 more lines of every scrape.',
+            "patterns of names",
+            allowed=_PATTERNS_ALLOWED,
+            max_length=_PATTERNS_MAX,
+        ),
+    ] = ()
+
+
 class DiagnosticsSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What the daemon remembers and looks out for beside its work."""
 
@@ -252,6 +258,44 @@ class DiagnosticsSettings(Struct, frozen=True, forbid_unknown_fields=True):
             le=10**6,
         ),
     ] = 1000
+    convoy_waiters: Annotated[
+        int,
+        _option(
+            "A name for which so many requests wait is told of in the log, and again each time they have doubled. 0: no"
+            " name ever is.",
+            "requests",
+            ge=0,
+            le=10**6,
+        ),
+    ] = 100
+    long_hold_seconds: Annotated[
+        float,
+        _option(
+            "A grant that is held for longer than this is told of in the log, whether somebody waits for it or not. 0:"
+            " none ever is. There is no time that is too long for everybody.",
+            "seconds",
+            ge=0,
+            le=10**7,
+        ),
+    ] = 0.0
+    lock_order: Annotated[
+        bool,
+        _option(
+            "Whether names that are taken in opposite orders by different owners are found and told of, as the deadlock"
+            " that they will be some day.",
+            "true or false",
+        ),
+    ] = True
+    lock_order_classes: Annotated[
+        tuple[_Pattern, ...],
+        _text(
+            "Patterns as in metrics.patterns. Names that fit one are a single name as far as their order goes, for"
+            " programs that make up new names all the time.",
+            "patterns of names",
+            allowed=_PATTERNS_ALLOWED,
+            max_length=_PATTERNS_MAX,
+        ),
+    ] = ()
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -284,89 +328,15 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     quotas: QuotaSettings = QuotaSettings()
     connections: ConnectionSettings = ConnectionSettings()
     sessions: SessionSettings = SessionSettings()
+    metrics: MetricsSettings = MetricsSettings()
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
-
-
-class Option(NamedTuple):
-    """One option, as its field defines it."""
-
-    #: Its path in the file: ``quotas.sessions_max``.
-    key: str
-    #: What its value counts or is.
-    unit: str
-    #: As it would be written in the file; in words where it depends on who starts the daemon.
-    default: str
-    #: A value as it would be written in the file: the default, where that is not in words.
-    example: str
-    #: Which values there are, in words that come before "is allowed".
-    allowed: str
-    reason: str
-    #: The environment variable that sets it.
-    environment: str
-    #: What msgspec holds a value against.
-    type: Any
-
-    @property
-    def section(self) -> str:
-        """The part of the key before the dot, "" for an option that stands above all sections."""
-        return self.key.rpartition(".")[0]
-
-    @property
-    def name(self) -> str:
-        """The part of the key behind the dot."""
-        return self.key.rpartition(".")[2]
-
-    @property
-    def flag(self) -> str:
-        """How the option is written on a command line."""
-        return "--" + self.key.replace(".", "-").replace("_", "-")
 
 
 def describe() -> list[Option]:
     """Return every option, section by section, in the order of the file."""
-    return list(_options_of(Settings))
+    return list(options_of(Settings))
 
 
 def sections() -> list[str]:
     """Return the names of the sections, in the order of the file."""
     return list(dict.fromkeys(option.section for option in describe() if option.section))
-
-
-def _options_of(struct: type[Struct], section: str = "") -> Iterator[Option]:
-    types = get_type_hints(struct, include_extras=True)
-    for info in fields(struct):
-        if isinstance(types[info.name], type) and issubclass(types[info.name], Struct):
-            yield from _options_of(types[info.name], f"{info.name}.")
-        else:
-            yield _option_of(info, types[info.name], section + info.name)
-
-
-def _option_of(info: FieldInfo, annotated: Any, key: str) -> Option:
-    (meta,) = annotated.__metadata__
-    assert isinstance(meta, Meta)
-    assert meta.description is not None
-    assert meta.extra is not None
-    return Option(
-        key=key,
-        unit=meta.extra["unit"],
-        default=meta.extra.get("default") or json.dumps(info.default),
-        example=meta.extra.get("example") or json.dumps(info.default),
-        allowed=meta.extra.get("allowed") or _allowed_by(annotated),
-        reason=meta.description,
-        environment=ENVIRONMENT_PREFIX + key.replace(".", "_").upper(),
-        type=annotated,
-    )
-
-
-def _allowed_by(annotated: Any) -> str:
-    match inspect.type_info(annotated):
-        case inspect.Metadata(type=inspect.IntType(ge=least, le=most)):
-            return f"a whole number from {least} to {most}"
-        case inspect.Metadata(type=inspect.FloatType(ge=least, le=most)):
-            return f"a number from {least:g} to {most:g}"
-        case inspect.Metadata(type=inspect.LiteralType()):
-            # msgspec would tell them in alphabetical order.
-            *words, last = (json.dumps(value) for value in get_args(get_args(annotated)[0]))
-            return f"{', '.join(words)} or {last}"
-        case other:
-            raise TypeError(f"what {other} allows has to be put into words with the option")

@@ -27,12 +27,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lockd.core": set(),
     "lockd.journal": {"msgspec"},
     "lockd.pidfds": set(),
-    "lockd.*": {"lockd", "lockd.core", "lockd.journal", "lockd.pidfds", "lockd_wire", "trio", "msgspec", "rich"},
+    "lockd.*": {
+        *("lockd", "lockd.core", "lockd.journal", "lockd.pidfds", "lockd_wire"),
+        *("trio", "msgspec", "rich", "prometheus_client"),
+    },
     "lockd.ctl": {"lockd", "lockd.pidfds", "lockd_client", "lockd_wire", "rich", "argcomplete"},
     "lockd.demo": {"lockd_client", "rich", "tinydb"},
     "lockd.main": {
         *("lockd", "lockd.*", "lockd.core", "lockd.ctl", "lockd.demo", "lockd.journal", "lockd_client", "lockd_wire"),
-        *("trio", "msgspec", "rich"),
+        *("trio", "msgspec", "rich", "prometheus_client"),
     },
 }
 

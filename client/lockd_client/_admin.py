@@ -183,6 +183,15 @@ class AdminClient:
             options["up_to"] = up_to
         return dict(self._ask(lambda number: m.Break(number, name, token, reason, options), m.Report).facts)
 
+    def metrics(self) -> str:
+        """Return all metrics in the text format of Prometheus."""
+        return "".join(row["text"] for row in self._pages(m.Metrics))
+
+    def lock_orders(self) -> Iterator[_Row]:
+        """Yield each pair of names that was taken in opposite orders by different owners, the ``first`` one and the
+        ``second`` one: who had which name, wanted which, why, and how long ago."""
+        return self._pages(m.Orders)
+
     def close(self) -> None:
         """End the conversation. May be called more than once."""
         self._is_open = False

@@ -247,6 +247,13 @@ class Watch(NamedTuple):
     prefix: str
 
 
+class Metrics(NamedTuple):
+    """Asks for a page of the metrics, as texts that belong behind each other."""
+
+    id: int
+    cursor: int
+
+
 class Break(NamedTuple):
     """Takes grants away: the one with this token, or, where that is 0, what is held of the name."""
 
@@ -255,6 +262,13 @@ class Break(NamedTuple):
     token: int
     reason: str
     options: dict[str, Scalar]
+
+
+class Orders(NamedTuple):
+    """Asks for a page of the pairs of names that are taken in opposite orders."""
+
+    id: int
+    cursor: int
 
 
 class AdminWelcome(NamedTuple):
@@ -301,6 +315,8 @@ ClientMessage: TypeAlias = (
 )
 Notice: TypeAlias = Waiting | YieldRequested | Lost
 DaemonMessage: TypeAlias = Welcome | Granted | Failed | Done | State | Ticket | Notice
-AdminRequest: TypeAlias = AdminHello | Status | List | Show | Sessions | Graph | History | Watch | Break
+AdminRequest: TypeAlias = (
+    AdminHello | Status | List | Show | Sessions | Graph | History | Watch | Metrics | Break | Orders
+)
 AdminReply: TypeAlias = AdminWelcome | Report | Rows | AdminFailed | Happened
 Message: TypeAlias = ClientMessage | DaemonMessage | AdminRequest | AdminReply

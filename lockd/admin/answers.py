@@ -23,6 +23,7 @@ from lockd_wire import messages as m
 from lockd_wire.errors import ErrorCode
 from lockd_wire.names import fault_of_name
 
+from . import measured
 from .breaks import break_grants
 from .desk import Desk
 from .filters import UnknownFilter, wanted_names
@@ -116,7 +117,7 @@ def watch(desk: Desk, request: m.Watch) -> m.AdminReply:
 
 
 #: What answers what.
-ANSWERS: Final[Mapping[type[m.AdminRequest], Callable[[Desk, Any], m.AdminReply]]] = {
+ANSWERS: Final[Mapping[type[m.AdminRequest], Callable[[Desk, Any], m.AdminReply | None]]] = {
     m.Status: status,
     m.List: list_names,
     m.Sessions: list_sessions,
@@ -125,6 +126,8 @@ ANSWERS: Final[Mapping[type[m.AdminRequest], Callable[[Desk, Any], m.AdminReply]
     m.History: history,
     m.Watch: watch,
     m.Break: break_grants,
+    m.Metrics: measured.metrics,
+    m.Orders: measured.orders,
 }
 
 #: Those by which something changes. Whoever may only read is refused them.

@@ -8,9 +8,7 @@ from typing import ClassVar, Final
 
 from lockd import __version__, peers
 from lockd.connection import Connection, Patience
-from lockd.driver import Driver
-from lockd.onlookers.gallery import Gallery
-from lockd.reactor import Reactor
+from lockd.vitals import Vitals
 from lockd_wire import codec, limits
 from lockd_wire import messages as m
 from lockd_wire.errors import ErrorCode
@@ -38,17 +36,15 @@ class AdminConnection(Connection):
     def __init__(
         self,
         sock: socket.socket,
-        reactor: Reactor,
         patience: Patience,
-        driver: Driver,
-        gallery: Gallery,
-        started_at: float,
+        vitals: Vitals,
         may_change: bool = True,
     ) -> None:
+        driver = vitals.driver
         pid, uid, _ = peers.credentials(sock)
         wake = partial(driver.connections.mark, self)
-        self._desk = Desk(driver, reactor, gallery, started_at, Administrator(pid, uid, may_change), wake)
-        super().__init__(sock, reactor, patience, driver.connections)
+        self._desk = Desk(vitals, Administrator(pid, uid, may_change), wake, self.send)
+        super().__init__(sock, vitals.reactor, patience, driver.connections)
 
     def received(self, message: m.AdminRequest) -> None:
         """Answer a question."""
@@ -63,7 +59,8 @@ class AdminConnection(Connection):
             if type(message) in CHANGES and isinstance(answer, m.Report):
                 # Of a change nobody is told before it is in the journal.
                 Connection.send(self, answer)
-            else:
+            elif answer is not None:
+                # None: what takes its time to answer is answered later.
                 self.send(answer)
 
     def ended(self) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from lockd.driver import Driver
-from lockd.onlookers.gallery import Gallery
 from lockd.onlookers.stream import Watch
-from lockd.reactor import Reactor
+from lockd.vitals import Vitals
 from lockd_wire import limits
 from lockd_wire import messages as m
 
@@ -29,30 +27,28 @@ class Desk:
 
     def __init__(
         self,
-        driver: Driver,
-        reactor: Reactor,
-        gallery: Gallery,
-        started_at: float,
+        vitals: Vitals,
         who: Administrator,
         wake: Callable[[], None],
+        send: Callable[[m.AdminReply], None],
     ) -> None:
         """Make a desk.
 
         Args:
-            driver: Whose affairs are asked about.
-            reactor: Has the time.
-            gallery: Those who look on at what the driver does.
-            started_at: When the daemon did.
+            vitals: What is asked about.
             who: Asks here.
             wake: Called when there is something to be told to a watcher, which is then to be fetched with `happened`,
                 though not before the journal has it.
+            send: Takes an answer that comes later.
         """
+        self.vitals = vitals
+        self.driver = vitals.driver
+        self.gallery = vitals.gallery
+        self.manager = vitals.manager
+        self.started_at = vitals.started_at
         self.who = who
-        self.driver = driver
-        self.gallery = gallery
-        self.manager = driver.manager
-        self.started_at = started_at
-        self._reactor = reactor
+        self.send = send
+        self._reactor = vitals.reactor
         self._wake = wake
         self._watch: Watch | None = None
         #: The request by which it was begun.
@@ -86,10 +82,14 @@ class Desk:
         a bounded number of: the rest is gone through in place (`paging`)."""
         self._pages[kind] = everything
 
-    def page(self, kind: type[m.AdminRequest], cursor: int) -> tuple[list[Any], int | None]:
-        """Return what is on a page and the cursor of the next one."""
+    def later(self, seconds: float, act: Callable[[], None]) -> None:
+        """Do something after a while."""
+        self._reactor.call_at(self.now + seconds, act)
+
+    def page(self, kind: type[m.AdminRequest], cursor: int, rows: int = _ROWS_PER_PAGE) -> tuple[list[Any], int | None]:
+        """Return what is on a page, of so many rows at the most, and the cursor of the next one."""
         everything = self._pages.get(kind, [])
-        behind = cursor + _ROWS_PER_PAGE
+        behind = cursor + rows
         if behind < len(everything):
             return everything[cursor:behind], behind
         self._pages.pop(kind, None)

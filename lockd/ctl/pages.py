@@ -87,6 +87,22 @@ def show_sessions(rows: Sequence[_Facts], output: Output) -> None:
         output.line("no process has a session")
 
 
+def show_orders(rows: Sequence[_Facts], output: Output) -> None:
+    """Show the answer to ``lockctl lock-order``."""
+    if not rows:
+        output.line("no two names were taken in opposite orders")
+    for row in rows:
+        for place, beginning in ((row["first"], ""), (row["second"], "  but ")):
+            held, wanted = (
+                quoted(place[what]) + (f' ("{place[f"{what}_label"]}")' if place[f"{what}_label"] else "")
+                for what in ("held", "wanted")
+            )
+            output.line(
+                f"{beginning}pid {place['pid']} ({place['program'] or '?'}) had {held} and wanted {wanted}, "
+                f"{duration(place['ago_seconds'])} ago"
+            )
+
+
 def show_status(facts: _Facts, output: Output) -> None:
     """Show the answer to ``lockctl status``."""
     output.line(

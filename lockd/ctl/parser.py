@@ -238,6 +238,19 @@ def _add_history(commands: _Commands) -> None:
     command.add_argument("subject", metavar="NAME", help="name of the lock")
 
 
+def _add_metrics(commands: _Commands) -> None:
+    command = _command(commands, "metrics", "print the metrics", texts.METRICS, texts.METRICS_EPILOG)
+    command.add_argument("--textfile", metavar="PATH", help="write them to this file, at once or not at all")
+    _add_sockets(command)
+    command.set_defaults(carry_out=_metrics)
+
+
+def _add_lock_order(commands: _Commands) -> None:
+    summary = "list the names that are taken in opposite orders"
+    command = _report_command(commands, "lock-order", summary, texts.LOCK_ORDER, texts.LOCK_ORDER_EXAMPLES)
+    command.set_defaults(subject="")
+
+
 def _report_command(commands: _Commands, name: str, summary: str, text: str, examples: str) -> argparse.ArgumentParser:
     command = _command(commands, name, summary, text, examples + texts.REPORT_STATUSES)
     command.add_argument("--json", action="store_true", help="for programs: the facts of docs/protocol.md, section 6")
@@ -405,6 +418,12 @@ def _break(options: Any) -> int:
     return break_(options)
 
 
+def _metrics(options: Any) -> int:
+    from .metrics import metrics
+
+    return metrics(options)
+
+
 def _chaos(options: Any) -> int:
     from .chaos import chaos
 
@@ -425,4 +444,6 @@ _ADDERS: Mapping[str, Callable[[_Commands], None]] = {
     "break": _add_break,
     "chaos": _add_chaos,
     "completion": _add_completion,
+    "metrics": _add_metrics,
+    "lock-order": _add_lock_order,
 }

@@ -33,6 +33,7 @@ def report(options: argparse.Namespace) -> int:
         "show": (_name, pages.show_name),
         "sessions": (_sessions, pages.show_sessions),
         "history": (lambda admin, options: list(admin.history(options.subject)), pages.show_history),
+        "lock-order": (lambda admin, _: list(admin.lock_orders()), pages.show_orders),
         "status": (lambda admin, _: admin.status(), pages.show_status),
     }
     ask, show = reports[options.report]

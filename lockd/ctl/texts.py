@@ -186,6 +186,21 @@ examples:
   lockctl top --once --sort holds
 """
 
+METRICS = """\
+Print the metrics of the daemon in the text format of Prometheus.
+"""
+
+LOCK_ORDER = """\
+List the pairs of names that were taken in opposite orders by different owners
+since the daemon started. Two of them at the same moment are a deadlock.
+"""
+
+LOCK_ORDER_EXAMPLES = """\
+examples:
+  lockctl lock-order
+  lockctl lock-order --json | jq -r '.[].first | .held + " before " + .wanted'
+"""
+
 REPORT_STATUSES = f"""
 exit status:
   {statuses.OK:<5} answered
@@ -220,6 +235,13 @@ exit status:
   {statuses.NOT_WRITTEN:<5} it was done, and that cannot be written
   {statuses.DENIED:<5} this user may not
 """
+
+METRICS_EPILOG = f"""\
+examples:
+  lockctl metrics | grep lockd_waiters
+  lockctl metrics --textfile /var/lib/node_exporter/lockd.prom
+      for the textfile collector of the node exporter, from a timer
+{REPORT_STATUSES}"""
 
 CHAOS = """\
 End the daemon on purpose, while it is in use, and show that nothing was lost.

@@ -46,6 +46,9 @@ class Journal:
         self.fault: str | None = None
         #: Why the last compaction came to nothing, in words, or None. The journal is none the worse for it.
         self.compaction_fault: str | None = None
+        #: What has been written for `append`, and how often a shorter file has taken the place of a longer one.
+        self.written_bytes_total = 0
+        self.compactions_total = 0
         self._log = log
         self._files = files
         self._waiting: list[Record] = []
@@ -184,6 +187,7 @@ class Journal:
         old, self._log = self._log, log
         self.header, self._compacted_bytes = header, log.end
         self._compaction, self._retry_at_bytes, self.compaction_fault = None, 0, None
+        self.compactions_total += 1
         old.close()
 
     def close(self) -> None:
@@ -196,6 +200,7 @@ class Journal:
         body = encoded(self._waiting)
         self._log.append(body)
         self._waiting = []
+        self.written_bytes_total += len(body)
         if self._compaction is not None:
             try:
                 self._compaction.log.append(body)

@@ -41,7 +41,7 @@ def test_exec_has_the_options_of_run_but_those_that_the_page_names() -> None:
     assert "It takes the options of `run`, but `-F`, `--kill-after` and `--lease`." in section("exec")
 
 
-@pytest.mark.parametrize("command", ["list", "show", "history", "sessions", "status", "watch"])
+@pytest.mark.parametrize("command", ["list", "show", "history", "sessions", "status", "watch", "lock-order"])
 def test_the_other_commands_have_few(command: str) -> None:
     assert options_of(command) == {"--json", "--socket", "--admin-socket"}
     assert all(f"`{option}" in PAGE for option in options_of(command))
@@ -57,6 +57,11 @@ def test_every_option_of_chaos_is_on_the_page() -> None:
     assert set(re.findall(r"(?<![\w-])--\w[\w-]*", cells)) == options_of("chaos")
 
 
+def test_every_option_of_metrics_is_on_the_page() -> None:
+    cells = " ".join(first_cells(section("metrics")))
+    assert set(re.findall(r"(?<![\w-])--\w[\w-]*", cells)) == options_of("metrics")
+
+
 def test_every_exit_status_is_on_the_page() -> None:
     named = {value for name, value in vars(statuses).items() if name.isupper()} - {statuses.SIGNALLED}
     numbers = {int(cell) for cell in first_cells(section("Exit status")) if cell.strip().isdigit()}
@@ -65,4 +70,4 @@ def test_every_exit_status_is_on_the_page() -> None:
 
 def test_every_command_is_on_the_page() -> None:
     (commands,) = [action for action in parser([])._actions if isinstance(action, argparse._SubParsersAction)]
-    assert re.findall(r"^\| `lockctl (\w+)", section("lockctl"), flags=re.MULTILINE) == list(commands.choices)
+    assert re.findall(r"^\| `lockctl ([\w-]+)", section("lockctl"), flags=re.MULTILINE) == list(commands.choices)

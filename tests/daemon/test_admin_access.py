@@ -125,6 +125,7 @@ CLIENT_MESSAGES: list[m.Message] = [
 ADMIN_MESSAGES: list[m.Message] = [
     *(HELLO, m.Status(1), m.List(1, "", 0, {}), m.Show(1, "db"), m.Sessions(1, 0)),
     *(m.Graph(1, 0), m.History(1, "db", 0), m.Watch(1, ""), m.Break(1, "db", 0, "why", {"all": True})),
+    *(m.Metrics(1, 0), m.Orders(1, 0)),
 ]
 
 

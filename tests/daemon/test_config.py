@@ -12,7 +12,8 @@ import pytest
 
 from lockd.config import load, print_options, sample
 from lockd.core.bounds import DEFAULT_QUOTAS, Quotas
-from lockd.settings import Option, describe
+from lockd.options import Option
+from lockd.settings import describe
 from lockd_wire.limits import HELLO_SECONDS_MAX
 from support import configuration_page
 from support.configuration import DIRECTORIES, GROUP, NOWHERE, USER, loaded, problems
@@ -86,13 +87,20 @@ def test_every_option_can_be_set_by_its_variable_and_by_the_file(file: Path) -> 
         state_loss_delay_seconds = 1
         [diagnostics]
         history_names_max = 0
+        [metrics]
+        patterns = ["reports/*", "db"]
+        [diagnostics]
+        convoy_waiters = 7
+        long_hold_seconds = 2.5
+        lock_order = false
+        lock_order_classes = ["queue/*"]
     """)
     by_file = loaded({"config": str(file)}, {})
     tree = tomllib.loads(file.read_text())
     texts = {}
     for option in describe():
         value = tree[option.section][option.name] if option.section else tree[option.name]
-        texts[option.environment] = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        texts[option.environment] = ",".join(map(str, value)) if isinstance(value, list) else str(value).lower()
     by_environment = loaded({}, texts)
     for option in describe():
         assert by_file.value(option.key) == by_environment.value(option.key) != loaded().value(option.key) or (

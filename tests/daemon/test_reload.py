@@ -38,6 +38,11 @@ OTHERS = {
     "connections.unintroduced_max": "3",
     "sessions.resume_window_seconds": "7",
     "sessions.state_loss_delay_seconds": "8",
+    "metrics.patterns": "reports/*",
+    "diagnostics.convoy_waiters": "9",
+    "diagnostics.long_hold_seconds": "10",
+    "diagnostics.lock_order": "false",
+    "diagnostics.lock_order_classes": "queue/*",
 }
 
 

@@ -24,6 +24,8 @@ from support.raw import (
     HELLO,
     HISTORY,
     LIST,
+    METRICS,
+    ORDERS,
     QUERY,
     RELEASE,
     REPORT,
@@ -79,6 +81,8 @@ def test_an_admin_hello_that_is_refused(
         (SESSIONS, 1, 0),
         (GRAPH, 1, 0),
         *[(HISTORY, 1, "db", 0), (WATCH, 1, "")],
+        (METRICS, 1, 0),
+        (ORDERS, 1, 0),
     ],
 )
 def test_a_question_of_administrators_is_unknown_to_the_client_socket(
@@ -311,3 +315,40 @@ def test_sessions(connect: Connect, admin: Raw, name: str) -> None:
     who = {"pid": os.getpid(), "uid": os.getuid(), "gid": os.getgid(), "attached": True}
     assert one == {**who, "program": f"{name[:30]} one", "grants": 1, "waiting": 0}
     assert two == {**who, "program": f"{name[:30]} two", "grants": 0, "waiting": 1}
+
+
+def test_metrics(connect: Connect, admin: Raw, name: str) -> None:
+    connect().acquire(1, name)
+    pieces: list[str] = []
+    cursor: int | None = 0
+    while cursor is not None:
+        kind, id, rows, cursor = admin.ask(METRICS, 7, cursor)
+        assert (kind, id, {key for row in rows for key in row}) == (ROWS, 7, {"text"})
+        assert len(rows) <= 8
+        pieces += [row["text"] for row in rows]
+    lines = "".join(pieces).splitlines()
+    assert "# TYPE lockd_holds gauge" in lines
+    [holds] = [line for line in lines if line.startswith("lockd_holds ")]
+    assert float(holds.split()[1]) >= 1
+
+
+def test_names_in_opposite_orders(connect: Connect, admin: Raw, name: str) -> None:
+    for program, names in (("one", (f"{name} a", f"{name} b")), ("other", (f"{name} b", f"{name} a"))):
+        peer = connect(program)
+        tokens = [peer.acquire(request, each) for request, each in enumerate(names, start=1)]
+        for request, token in enumerate(tokens, start=3):
+            peer.send(RELEASE, request, token, False)
+        peer.pong(5)
+    rows: list[dict[str, Any]] = []
+    cursor: int | None = 0
+    while cursor is not None:
+        kind, _, page, cursor = admin.ask(ORDERS, 1, cursor)
+        assert (kind, len(page) <= 4) == (ROWS, True)
+        rows += page
+    [row] = [row for row in rows if row["first"]["held"].startswith(name)]
+    assert row["first"].pop("ago_seconds") >= row["second"].pop("ago_seconds") >= 0
+    who = {"pid": os.getpid(), "uid": os.getuid(), "held_label": "", "wanted_label": ""}
+    assert row == {
+        "first": {**who, "program": "one", "held": f"{name} a", "wanted": f"{name} b"},
+        "second": {**who, "program": "other", "held": f"{name} b", "wanted": f"{name} a"},
+    }

@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 from typing import Final
 
-from lockd.settings import Option, describe
+from lockd.options import Option
+from lockd.settings import describe
 
 PAGE: Final = Path(__file__).parent.parent.parent / "docs" / "configuration.md"
 

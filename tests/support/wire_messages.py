@@ -136,6 +136,8 @@ FIELDS: dict[type[m.Message], tuple[Kind, ...]] = {
     m.History: (UINT, TEXT, UINT),
     m.Watch: (UINT, TEXT),
     m.Break: (UINT, TEXT, UINT, TEXT, OPTIONS),
+    m.Metrics: (UINT, UINT),
+    m.Orders: (UINT, UINT),
     m.AdminWelcome: (UINT, UINT, TEXT),
     m.Report: (UINT, FACTS),
     m.Rows: (UINT, ROWS, UINT_OR_NIL),

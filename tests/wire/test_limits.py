@@ -67,6 +67,12 @@ ROW_OF_GRAPH: dict[str, m.Scalar | dict[str, m.Scalar]] = {
     **{"name": NAME, "limit": UINT_MAX, "holders_total": UINT_MAX, "waiters_total": UINT_MAX, "held": True},
     **{"waiter": IN_GRAPH, "blocker": IN_GRAPH},
 }
+PLACE: dict[str, m.Scalar] = {
+    **{"pid": UINT_MAX, "uid": UINT_MAX, "program": "p" * PROGRAM_BYTES_MAX, "ago_seconds": SECONDS},
+    **{"held": NAME, "held_label": "l" * 64, "wanted": NAME, "wanted_label": "l" * 64},
+}
+ROW_OF_METRICS: dict[str, m.Scalar | dict[str, m.Scalar]] = {"text": "t" * 1000}
+ROW_OF_ORDERS: dict[str, m.Scalar | dict[str, m.Scalar]] = {"first": PLACE, "second": PLACE}
 TOTALS: m.Facts = {"name": NAME, "holders_total": UINT_MAX, "waiters_total": UINT_MAX}
 
 
@@ -89,9 +95,11 @@ TOTALS: m.Facts = {"name": NAME, "holders_total": UINT_MAX, "waiters_total": UIN
             },
         ),
         m.Rows(UINT_MAX, (ROW_OF_GRAPH,), UINT_MAX),
+        m.Rows(UINT_MAX, (ROW_OF_METRICS,) * ROWS_MAX, UINT_MAX),
+        m.Rows(UINT_MAX, (ROW_OF_ORDERS,) * 4, UINT_MAX),
         m.Report(UINT_MAX, {f"a_rather_long_name_of_a_fact_{number}": UINT_MAX for number in range(ELEMENTS_MAX)}),
     ],
-    ids=["ACQUIRE", "FAILED", "STATE", "LIST", "SESSIONS", "SHOW", "GRAPH", "STATUS"],
+    ids=["ACQUIRE", "FAILED", "STATE", "LIST", "SESSIONS", "SHOW", "GRAPH", "METRICS", "ORDERS", "STATUS"],
 )
 def test_the_longest_message_fits_into_a_frame(message: m.Message) -> None:
     assert encode(message)

@@ -1,0 +1,30 @@
+"""How the daemon itself is, in numbers that cost next to nothing to keep."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from lockd.core.manager import LockManager
+
+from .driver import Driver
+from .keeper import Keeper
+from .onlookers.gallery import Gallery
+from .onlookers.lookout import Lookout
+from .reactor import Reactor
+
+
+class Vitals(NamedTuple):
+    """Where each number is kept."""
+
+    manager: LockManager
+    keeper: Keeper
+    reactor: Reactor
+    driver: Driver
+    gallery: Gallery
+    lookout: Lookout
+    #: When the daemon began to take connections.
+    started_at: float
+    #: What the start took, from the first look at the journal until all processes were watched again.
+    recovery_seconds: float
+    #: Whether all that a daemon knew was lost since the machine started.
+    was_state_lost: bool
