@@ -37,6 +37,7 @@ OTHERS = {
     "connections.unintroduced_max": "3",
     "sessions.resume_window_seconds": "7",
     "sessions.state_loss_delay_seconds": "8",
+    "diagnostics.history_names_max": "9",
 }
 
 
