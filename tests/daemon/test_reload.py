@@ -43,6 +43,7 @@ OTHERS = {
     "diagnostics.long_hold_seconds": "10",
     "diagnostics.lock_order": "false",
     "diagnostics.lock_order_classes": "queue/*",
+    "diagnostics.history_names_max": "9",
 }
 
 
