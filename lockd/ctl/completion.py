@@ -12,6 +12,7 @@ from itertools import islice
 
 import argcomplete
 from argcomplete.completers import FilesCompleter
+from argcomplete.shell_integration import shellcode
 
 from lockd_client import AdminClient
 from lockd_client.errors import LockError
@@ -32,7 +33,7 @@ def print_script(options: argparse.Namespace) -> int:
     from .output import Output
 
     output = Output()
-    output.document(argcomplete.shellcode(["lockctl"], shell=options.shell).rstrip("\n"))
+    output.document(shellcode(["lockctl"], shell=options.shell).rstrip("\n"))
     return output.finish()
 
 
@@ -74,7 +75,7 @@ def _name_or_command(prefix: str, parsed_args: argparse.Namespace, **others: Any
 
 
 def _commands_on_path(prefix: str) -> set[str]:
-    found = set()
+    found: set[str] = set()
     for directory in os.get_exec_path():
         try:
             entries = os.listdir(directory)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -35,7 +35,7 @@ def edge(
     return {"name": name, **totals, "held": held, "waiter": waiter, "blocker": blocker, **others}
 
 
-def tree(*rows: dict[str, Any]) -> list[str]:
+def tree(*rows: Mapping[str, Any]) -> list[str]:
     """Return the lines that people see."""
     output = Output()
     show_graph(Graph(rows), output)
