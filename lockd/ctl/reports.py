@@ -123,8 +123,8 @@ def complain_of_admin(error: LockError) -> int:
     status = complain_of(error)
     if isinstance(error, AccessDenied):
         complain(
-            "the daemon answers root, the user that it runs as, and whom its admin_socket.uids and admin_socket.group"
-            " let in: try sudo"
+            "the daemon answers root, the user that it runs as, the uids in its admin_socket.uids, and the members of"
+            " its admin_socket.group: try sudo"
         )
     return status
 

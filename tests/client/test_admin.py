@@ -95,6 +95,22 @@ def test_pages(peer: Peer, admin: AdminClient) -> None:
     assert peer.heard[1:] == [m.List(2, "a", 0, {}), m.List(3, "a", 17, {}), m.List(4, "a", 23, {})]
 
 
+def test_some_names(peer: Peer, admin: AdminClient) -> None:
+    peer.answers += [m.Rows(2, (), None)] * 2
+    assert list(admin.names(held=True, contended=True, older_than=60)) == []
+    assert peer.heard[1] == m.List(2, "", 0, {"held": True, "contended": True, "older_than": 60})
+    peer.answers[:] = [m.AdminFailed(3, "bad_request", "no such option")]
+    with pytest.raises(BadRequest, match="no such option"):
+        list(admin.names("a", older_than=0))
+    assert peer.heard[2] == m.List(3, "a", 0, {"older_than": 0})
+
+
+def test_graph(peer: Peer, admin: AdminClient) -> None:
+    peer.answers += [m.Rows(2, ({"name": "a"},), 320), m.Rows(3, ({"name": "b"},), None)]
+    assert [row["name"] for row in admin.graph()] == ["a", "b"]
+    assert peer.heard[1:] == [m.Graph(2, 0), m.Graph(3, 320)]
+
+
 def test_sessions(peer: Peer, admin: AdminClient) -> None:
     peer.answers.append(m.Rows(2, ({"session": 9},), None))
     assert list(admin.sessions()) == [{"session": 9}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -25,11 +26,14 @@ from support.terminal import Terminal
 HOLDER = {"pid", "uid", "program", "label", "mode", "permits", "held_seconds", "token", "attached"}
 WAITER = {
     *("pid", "uid", "program", "label", "mode", "permits", "converts_from", "position", "waited_seconds"),
-    *("deadline_seconds", "attached"),
+    *("deadline_seconds", "attached", "unit"),
 }
 NAME = {"name", "mode", "permits", "limit", "holders_total", "waiters_total", "holder", "longest_wait_seconds"}
-SHOWN = {"name", "permits", "limit", "holders", "waiters", "holders_total", "waiters_total", "history"}
-SESSION = {"session", "pid", "uid", "gid", "program", "attached", "grants", "waiting", "age_seconds"}
+SHOWN = {
+    *("name", "permits", "limit", "holders", "waiters", "holders_total", "waiters_total", "abandoned"),
+    "history",
+}
+SESSION = {"session", "pid", "uid", "gid", "program", "attached", "grants", "waiting", "age_seconds", "unit"}
 STATUS = {
     *("release", "version", "pid", "epoch", "uptime_seconds", "sessions", "detached", "names", "grants", "waiters"),
     *("abandoned", "granted_total", "timeouts_total", "cancels_total", "deadlocks_total", "reorders_total"),
@@ -90,7 +94,7 @@ def test_json(lockctl: Lockctl, daemon: Daemon, waiter: int, name: str) -> None:
 
     facts = json.loads(lockctl("show", "--json", name).out)
     assert facts.keys() == SHOWN
-    assert [(facts["holders"][0].keys(), facts["waiters"][0].keys())] == [(HOLDER, WAITER)]
+    assert [(facts["holders"][0].keys(), facts["waiters"][0].keys())] == [(HOLDER | {"unit"}, WAITER)]
     assert (facts["holders"][0]["label"], facts["waiters"][0]["pid"]) == ("tells a story", waiter)
 
     sessions = json.loads(lockctl("sessions", "--json").out)
@@ -153,7 +157,75 @@ def test_more_than_one_page(lockctl: Lockctl, client: Client, name: str) -> None
     listed = [row["name"] for row in json.loads(lockctl("list", "--json", f"{name}/").out)]
     for grant in grants:
         grant.release()
-    assert listed == names
+    assert listed == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("filters", "numbers"),
+    [
+        ([], ["0", "1", "2"]),
+        (["--held"], ["0", "1", "2"]),
+        (["--contended"], ["1"]),
+        (["--held", "--contended"], ["1"]),
+        (["--older-than", "0"], ["0", "1", "2"]),
+        (["--older-than", "1e5"], []),
+    ],
+)
+def test_some_names(lockctl: Lockctl, daemon: Daemon, name: str, filters: list[str], numbers: list[str]) -> None:
+    with (
+        Raw.welcomed(daemon.client_socket, release_on_eof=True) as holder,
+        Raw.welcomed(daemon.client_socket, release_on_eof=True) as waiter,
+    ):
+        for number in range(3):
+            holder.acquire(number + 1, f"{name}/{number}")
+        waiter.queue_up(1, [f"{name}/1", "X"])
+        rows = json.loads(lockctl("list", "--json", *filters, f"{name}/").out)
+    assert [row["name"][-1] for row in rows] == numbers
+
+
+@pytest.mark.parametrize(
+    ("filters", "programs"),
+    [
+        ([], {"idle", "holds", "waits"}),
+        (["--held"], {"holds"}),
+        (["--waiting"], {"waits"}),
+        (["--held", "--waiting"], set()),
+        (["--older-than", "1e5"], set()),
+    ],
+)
+def test_some_sessions(lockctl: Lockctl, daemon: Daemon, name: str, filters: list[str], programs: set[str]) -> None:
+    with (
+        Raw.welcomed(daemon.client_socket, f"{name[:30]} idle", release_on_eof=True),
+        Raw.welcomed(daemon.client_socket, f"{name[:30]} holds", release_on_eof=True) as holder,
+        Raw.welcomed(daemon.client_socket, f"{name[:30]} waits", release_on_eof=True) as waiter,
+    ):
+        holder.acquire(1, name)
+        waiter.queue_up(1, [name, "X"])
+        rows = json.loads(lockctl("sessions", "--json", *filters).out)
+    ids = [row["session"] for row in rows]
+    assert ids == sorted(ids)
+    told = {row["program"].split()[-1] for row in rows if row["program"].startswith(f"{name[:30]} ")}
+    assert told == programs
+
+
+def test_a_name_that_was_left_half_done(lockctl: Lockctl, daemon: Daemon, name: str) -> None:
+    with Raw.welcomed(daemon.client_socket, "importer", release_on_eof=True) as gone:
+        gone.take(1, [name, "X"], label="half way")
+    lockctl.wait_until(name, lambda facts: not facts["holders_total"])
+    title, _, told = lockctl("show", name).out.splitlines()
+    assert title == f'"{name}": nobody holds it or waits for it'
+    assert re.fullmatch(
+        rf'abandoned \S+ s ago by {os.getpid()} importer "half way", which did not release it: .* half done', told
+    )
+    assert json.loads(lockctl("show", "--json", name).out)["abandoned"]["label"] == "half way"
+
+
+def test_a_narrow_terminal_leaves_out_the_units_first(lockctl: Lockctl, client: Client, name: str) -> None:
+    with client.lock(name, timeout=0, label="l" * 30):
+        assert " UNIT " in on_terminal(lockctl, 200, "show", name)
+        narrow = on_terminal(lockctl, 79, "show", name)
+    assert "UNIT" not in narrow
+    assert "l" * 30 in narrow
 
 
 def test_more_than_is_described(lockctl: Lockctl, daemon: Daemon, name: str) -> None:
