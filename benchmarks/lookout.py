@@ -19,14 +19,14 @@ from lockd.onlookers.lookout import Lookout
 from lockd.reactor import Reactor
 from lockd.settings import DiagnosticsSettings, MetricsSettings
 
-_PATTERNS: Final = (*(f"queue/{number}/*" for number in range(30)), "reports/*")
+_PATTERNS: Final = (*(f"queue/{number}/*" for number in range(15)), "reports/*")
 
 #: By what they turn on.
 _SETTINGS: Final = {
     "nothing": None,
     "as configured by default": (MetricsSettings(), DiagnosticsSettings()),
     "without the order of locks": (MetricsSettings(), DiagnosticsSettings(lock_order=False)),
-    "with 31 patterns": (MetricsSettings(_PATTERNS), DiagnosticsSettings()),
+    "with 16 patterns": (MetricsSettings(_PATTERNS), DiagnosticsSettings()),
     "with long holds": (MetricsSettings(), DiagnosticsSettings(long_hold_seconds=60.0)),
     "with all of it": (MetricsSettings(_PATTERNS), DiagnosticsSettings(long_hold_seconds=60.0)),
 }

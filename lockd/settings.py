@@ -34,11 +34,13 @@ OTHER_VARIABLES: Final = frozenset(
 _UID_MAX: Final = 2**32 - 2
 
 
-#: Patterns of names that can be given for one purpose. Each of them costs something.
-_PATTERNS_MAX: Final = 32
+#: Patterns of names that can be given: those that are measured, each of which is written in every scrape while others
+#: wait, and those that are only looked at.
+_MEASURED_MAX: Final = 16
+_CLASSES_MAX: Final = 32
 
 _Pattern = Annotated[str, Meta(min_length=1, max_length=NAME_BYTES_MAX)]
-_PATTERNS_ALLOWED: Final = f"a list of up to {_PATTERNS_MAX} patterns of 1 to {NAME_BYTES_MAX} characters"
+_PATTERNS_ALLOWED: Final = f"patterns of 1 to {NAME_BYTES_MAX} characters"
 
 
 def _gid_of(group: str) -> int | None:
@@ -239,8 +241,8 @@ class MetricsSettings(Struct, frozen=True, forbid_unknown_fields=True):
             " included, ? any character, [ab] one of these. A name counts for the first pattern that it fits, and for"
             ' "other" if it fits none. Each pattern is 28 more lines of every scrape.',
             "patterns of names",
-            allowed=_PATTERNS_ALLOWED,
-            max_length=_PATTERNS_MAX,
+            allowed=f"a list of up to {_MEASURED_MAX} {_PATTERNS_ALLOWED}",
+            max_length=_MEASURED_MAX,
         ),
     ] = ()
 
@@ -292,8 +294,8 @@ class DiagnosticsSettings(Struct, frozen=True, forbid_unknown_fields=True):
             "Patterns as in metrics.patterns. Names that fit one are a single name as far as their order goes, for"
             " programs that make up new names all the time.",
             "patterns of names",
-            allowed=_PATTERNS_ALLOWED,
-            max_length=_PATTERNS_MAX,
+            allowed=f"a list of up to {_CLASSES_MAX} {_PATTERNS_ALLOWED}",
+            max_length=_CLASSES_MAX,
         ),
     ] = ()
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import resource
+import subprocess
 import sys
 import threading
+import time
 from types import ModuleType
 from typing import Any
 
 import pytest
 import trio
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -88,7 +93,7 @@ async def test_what_happens_is_counted(start: Start, autojump_clock: MockClock) 
 
 
 async def test_pages_are_of_one_moment_and_fit_into_frames(start: Start, autojump_clock: MockClock) -> None:
-    patterns = ",".join(f"{number}ä*" for number in range(32))
+    patterns = ",".join(f"{number}ä*" for number in range(16))
     shell = await start(metrics__patterns=patterns)
     admin, client = await shell.administrator(), await shell.welcomed()
     all_pages = await pages(admin)
@@ -96,11 +101,45 @@ async def test_pages_are_of_one_moment_and_fit_into_frames(start: Start, autojum
     texts = [str(row["text"]) for page in all_pages for row in page.rows]
     assert max(len(text.encode()) for text in texts) <= 1000
     assert len(list(text_string_to_metric_families("".join(texts)))) > 30
-    assert "".join(texts).count("lockd_hold_seconds_count{") == 33
+    assert "".join(texts).count("lockd_hold_seconds_count{") == 17
     await client.granted(acquire(1))
     # A cursor from nowhere has nothing behind it.
     [answer] = await admin.asks(m.Metrics(9, 8))
     assert answer == m.Rows(9, (), None)
+
+
+async def test_what_the_process_uses_is_what_the_kernel_says(shell: Shell, autojump_clock: MockClock) -> None:
+    found = samples(await metrics(shell))
+    open_now = len(os.listdir("/proc/self/fd"))
+    assert abs(found["process_open_fds", ()] - open_now) <= 4
+    assert found["process_max_fds", ()] == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    assert 1e6 < found["process_resident_memory_bytes", ()] < found["process_virtual_memory_bytes", ()]
+    assert 0 < found["process_cpu_seconds_total", ()] <= time.process_time()
+    started_at = samples("\n".join(generate_latest(_collected()).decode().splitlines()) + "\n")
+    started = started_at["process_start_time_seconds", ()]
+    assert found["process_start_time_seconds", ()] == pytest.approx(started, abs=2)
+    # Whoever counts how often it changes wants it to stay the same.
+    again = samples(await metrics(shell))
+    assert again["process_start_time_seconds", ()] == found["process_start_time_seconds", ()]
+
+
+def _collected() -> CollectorRegistry:
+    """What the library itself would say, whose count of descriptors takes too long where there are many."""
+    registry = CollectorRegistry()
+    registry.register(ProcessCollector(registry=None))
+    return registry
+
+
+def test_an_older_kernel_does_not_tell_the_number_of_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.stat
+
+    def stat(path: str) -> object:
+        return os.stat_result((0,) * 10) if path == "/proc/self/fd" else real(path)
+
+    with monkeypatch.context() as kernel:
+        kernel.setattr(os, "stat", stat)
+        counted = imported_before.open_descriptors()
+    assert abs(counted - len(os.listdir("/proc/self/fd"))) <= 1
 
 
 async def test_others_are_served_while_the_writer_is_imported(
@@ -278,3 +317,9 @@ def test_every_event_of_the_log_is_documented_once() -> None:
     [table] = re.findall(r"\| `LOCKD_EVENT` \|.*?\n\n", page, re.DOTALL)
     named = [name for row in table.splitlines()[2:] if row for name in re.findall(r"`(\w+)`", row.split("|")[1])]
     assert sorted(named) == sorted(Event)
+
+
+def test_a_daemon_that_nobody_asks_does_not_carry_the_library() -> None:
+    script = "import lockd.server, sys; print('prometheus_client' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True, timeout=60)
+    assert done.stdout == "False\n"
