@@ -123,15 +123,17 @@ class Reactor:
             instant at which there is something to do by itself."""
         turns = 0
         while True:
-            until = _earliest(finish_turn(), self._next_timer())
-            if self._handle_ready(_LINGER_SECONDS if turns < _ROW_TURNS else _LINGER_SECONDS_IN_A_ROW):
+            due = finish_turn()
+            is_row = turns >= _ROW_TURNS and (due is None or due > self.clock() + _LINGER_SECONDS_IN_A_ROW)
+            if self._handle_ready(_LINGER_SECONDS_IN_A_ROW if is_row else _LINGER_SECONDS):
                 turns += 1
                 if turns % _TURNS_BETWEEN_CHECKPOINTS == 0:
                     await trio.lowlevel.checkpoint()
             else:
                 turns = 0
-                await self._wait(until)
-            self._call_due()
+                await self._wait(_earliest(due, self._next_timer()))
+            if self._timers:
+                self._call_due()
 
     def close(self) -> None:
         """Give the epoll set back. Nothing that was watched is closed."""
@@ -139,9 +141,9 @@ class Reactor:
 
     def _handle_ready(self, seconds: float) -> bool:
         """Handle what is ready, or is within ``seconds``, and say whether there was anything."""
-        ready = self._epoll.poll(seconds, _READY_MAX)
+        ready, handlers = self._epoll.poll(seconds, _READY_MAX), self._handlers
         for descriptor, mask in ready:
-            handler = self._handlers.get(descriptor)
+            handler = handlers.get(descriptor)
             # None: forgotten by a handler that came before it in this turn.
             if handler is not None:
                 handler(mask)
