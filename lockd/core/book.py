@@ -76,12 +76,13 @@ class Book:
         reports: tuple[a.Abandonment, ...] = ()
         if self.abandoned:
             reports = tuple(abandonment(record, self.now) for record in self.abandoned.told_to(request))
-        self.actions.append(a.Granted(request.session.id, request.id, request.token, reports))
+        self.actions.append(a.Granted(request.owner.session.id, request.id, request.token, reports))
 
     def take_over(self, grant: Request) -> None:
         """Enter a grant, which its names have already, as one of its owner's."""
         self.changed_requests[grant] = None
-        session, owner = grant.session, grant.owner
+        owner = grant.owner
+        session = owner.session
         session.grants[grant.id] = grant
         if grant.id < 0:
             session.unclaimed[grant.token] = grant
@@ -349,7 +350,8 @@ class Book:
             self.actions.append(a.YieldRequested(grant.session.id, grant.token, self.facts(name)))
 
     def _let_go(self, grant: Request) -> None:
-        session, owner = grant.session, grant.owner
+        owner = grant.owner
+        session = owner.session
         if grant.ticket:
             del self.tickets[grant.ticket]
         if grant.entries:

@@ -286,7 +286,7 @@ def _excess_of_grants(book: Book, session: Session) -> str | None:
 
 def _grant_of(book: Book, session: Session, token: int) -> Request | None:
     grant = book.grants.get(token)
-    return grant if grant is not None and grant.session is session else None
+    return grant if grant is not None and grant.owner.session is session else None
 
 
 def _refuse(book: Book, session: Session, request_id: int, reason: a.Reason, detail: str) -> None:
