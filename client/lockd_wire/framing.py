@@ -6,7 +6,7 @@ from ._typing import TYPE_CHECKING
 from .errors import RemoteWireError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
 _HEADER_BYTES = 4
 
@@ -49,7 +49,7 @@ class FrameDecoder:
         length = int.from_bytes(self._buffer[:_HEADER_BYTES], "big")
         del self._buffer[: _HEADER_BYTES + length]
 
-    def frames(self, data: bytes) -> Iterator[bytes]:
+    def frames(self, data: bytes) -> Generator[bytes]:
         """Add what was read and return the bodies of all frames that are complete with it, each of which is dropped
         when the next one is asked for. For a reader that no interrupt can meet: it takes half as long.
 
