@@ -260,7 +260,7 @@ class Connection:
             return False
         if not self.is_introduced:
             return True
-        if has_completed_frame:
+        if has_completed_frame and self._overdue is not None:
             # It was what had to come. If there is a beginning behind it, that came just now.
             self._expect_no_more()
         if self._overdue is None and not self._decoder.is_empty:
@@ -269,13 +269,12 @@ class Connection:
 
     def _take(self, data: bytes, handle: Callable[[Any], None]) -> bool:
         """Call ``handle`` for each message that is complete with ``data``, and say whether there was one."""
-        self._decoder.receive_data(data)
-        has_completed_frame = False
-        while not self._is_ending and (body := self._decoder.peek()) is not None:
+        decode, has_completed_frame = self.HEARD.decode, False
+        for body in self._decoder.frames(data):
+            if self._is_ending:
+                break
             has_completed_frame = True
-            message = self.HEARD.decode(body)
-            self._decoder.advance()
-            handle(message)
+            handle(decode(body))
         return has_completed_frame
 
     def _offer(self) -> None:

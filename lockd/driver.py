@@ -179,12 +179,13 @@ class Driver:
     def request(self, client: Client, message: m.ClientMessage) -> None:
         """Apply a request of a client's."""
         # Applied here and now, or dropped because the session is gone: either way nothing is left to do for it.
-        is_new = message.id > client.covered
-        client.covered = max(client.covered, message.id)
         if self.tells_requests:
             self._tell_request(client, message)
         # What comes a second time may have been granted already, and then it has to be told so.
-        if self._keeper.is_degraded and is_new and self._turn_away(client, message):
+        is_new = message.id > client.covered
+        if is_new:
+            client.covered = message.id
+        if is_new and self._keeper.is_degraded and self._turn_away(client, message):
             return
         client.changed_at = self._keeper.times_written
         self.apply(translate.event_of(client.session, message))
@@ -319,6 +320,9 @@ class Driver:
     def _route(self, actions: list[a.Action]) -> None:
         for action in actions:
             match action:
+                case a.Granted():
+                    # In front for being the usual one.
+                    self._tell(action)
                 case a.SessionEnded():
                     self._session_ended(action)
                 case a.Misbehaved():

@@ -112,15 +112,18 @@ class Keeper:
     def tidy(self) -> bool:
         """Do a little of what keeps the journal short, and return whether there is more of it to do."""
         journal = self._journal
-        if journal.is_compacting:
+        is_compacting = journal.is_compacting
+        if is_compacting:
             journal.step()
+            is_compacting = journal.is_compacting
         elif journal.compaction_is_due:
             journal.start_compaction(self._snapshot(), epoch=self._manager.epoch)
+            is_compacting = journal.is_compacting
         if journal.compaction_fault != self._told_compaction_fault:
             self._told_compaction_fault = journal.compaction_fault
             if journal.compaction_fault is not None:
                 log.warning("%s. It grows until that works", journal.compaction_fault)
-        return journal.is_compacting
+        return is_compacting
 
     def _snapshot(self) -> Iterator[Packed]:
         yield from map(packed, self._manager.snapshot())

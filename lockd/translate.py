@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from lockd.core import actions as a
@@ -36,6 +37,9 @@ _TERMS: Final[Mapping[str, tuple[str, tuple[type, ...], str]]] = {
 }
 _OPTIONS_OF_ACQUIRE: Final = frozenset({*_TERMS, "tree"})
 _OPTIONS_OF_CONVERT: Final = frozenset({"wait_notice"})
+
+#: Items that need not be looked at again. With the longest names they take half a megabyte.
+_ITEMS_REMEMBERED: Final = 1024
 
 #: Bytes of a ticket. More than anybody can guess.
 _TICKET_BYTES: Final = 24
@@ -191,8 +195,10 @@ def _cut(text: str) -> str:
 
 def _acquire(session: int, message: m.Acquire) -> e.Acquire:
     options = message.options
-    # Most requests have none, and the terms without any are always the same.
-    terms = _terms(options, _OPTIONS_OF_ACQUIRE, "ACQUIRE")._replace(timeout_seconds=message.timeout)
+    # Most requests have neither, and the terms without any are always the same.
+    terms = _terms(options, _OPTIONS_OF_ACQUIRE, "ACQUIRE")
+    if message.timeout is not None:
+        terms = terms._replace(timeout_seconds=message.timeout)
     is_tree = options.get("tree", False)
     if type(is_tree) is not bool:
         raise _Malformed(f"tree {_NO_BOOL}")
@@ -204,6 +210,8 @@ def _convert(session: int, message: m.Convert) -> e.Convert:
     return e.Convert(session, message.id, message.token, _mode(message.mode), terms)
 
 
+# Most are asked for over and over. What cannot be is not remembered.
+@lru_cache(_ITEMS_REMEMBERED)
 def _item(item: tuple[str, str] | tuple[str, int, int]) -> e.Item:
     if len(item) == 2:
         return e.Item(_name(item[0]), _mode(item[1]))

@@ -10,15 +10,16 @@ from __future__ import annotations
 from msgpack import Packer, unpackb
 
 from . import messages as m
-from ._typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from ._typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 from .errors import LocalWireError, RemoteWireError
-from .limits import ELEMENTS_MAX, FRAME_BYTES_MAX, TEXT_BYTES_MAX, TIMEOUT_SECONDS_MAX, UINT_MAX
+from .limits import ELEMENTS_MAX, FRAME_BYTES_MAX, TEXT_BYTES_MAX, TIMEOUT_SECONDS_MAX, UINT_MAX  # noqa: F401  # In the source below.
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    #: Says whether a value is of this kind. A value may be anything at all: it came from a stranger.
-    _Kind = Callable[[object], bool]
+    #: The source of an expression that says whether ``{0}`` is of this kind. That may be anything at all: it came from
+    #: a stranger.
+    _Kind: TypeAlias = str
 
 _T = TypeVar("_T")
 
@@ -27,79 +28,52 @@ _INFINITY: Final = float("inf")
 #: Texts of this many characters are short enough in UTF-8, where a character takes up to 4 bytes.
 _SHORT_TEXT: Final = TEXT_BYTES_MAX // 4
 
+# Source, so that each message has one function in which the kinds of all its fields are written out (`_Shape`), as a
+# named tuple has one for its making. A function for each field would say the same, and half of the time that a message
+# takes would go into the calls.
 
-def _uint(value: object) -> bool:
-    # A bool is an int to Python, and never what is meant.
-    return type(value) is int and 0 <= value <= UINT_MAX
-
-
-def _uint_or_nil(value: object) -> bool:
-    return value is None or _uint(value)
-
-
-def _bool(value: object) -> bool:
-    return type(value) is bool
-
-
-def _text(value: object) -> bool:
-    return isinstance(value, str) and (len(value) <= _SHORT_TEXT or len(value.encode()) <= TEXT_BYTES_MAX)
+# A bool is an int to Python, and never what is meant.
+_uint: Final[_Kind] = "(type({0}) is int and 0 <= {0} <= UINT_MAX)"
+_bool: Final[_Kind] = "(type({0}) is bool)"
+_text: Final[_Kind] = "(isinstance({0}, str) and (len({0}) <= _SHORT_TEXT or len({0}.encode()) <= TEXT_BYTES_MAX))"
+_timeout: Final[_Kind] = (
+    "({0} is None or ((type({0}) is float or type({0}) is int) and 0 <= {0} <= TIMEOUT_SECONDS_MAX))"
+)
+_finite: Final[_Kind] = "(isinstance({0}, float) and -_INFINITY < {0} < _INFINITY)"
+_int: Final[_Kind] = "(isinstance({0}, int) and -UINT_MAX <= {0} <= UINT_MAX)"
 
 
-def _timeout(value: object) -> bool:
-    return value is None or ((type(value) is float or type(value) is int) and 0 <= value <= TIMEOUT_SECONDS_MAX)
-
-
-def _scalar(value: object) -> bool:
-    if isinstance(value, float):
-        return -_INFINITY < value < _INFINITY
-    if isinstance(value, int):
-        return -UINT_MAX <= value <= UINT_MAX
-    return value is None or _text(value)
+def _either(*kinds: _Kind) -> _Kind:
+    return f"({' or '.join(kinds)})"
 
 
 def _array_of(kind: _Kind) -> _Kind:
-    return lambda value: type(value) is tuple and len(value) <= ELEMENTS_MAX and all(map(kind, value))
+    return f"(type({{0}}) is tuple and len({{0}}) <= ELEMENTS_MAX and all([{kind.format('each')} for each in {{0}}]))"
 
 
 def _pairs_of(kind: _Kind) -> _Kind:
-    def are_pairs(value: object) -> bool:
-        if type(value) is not tuple or len(value) > ELEMENTS_MAX:
-            return False
-        for pair in value:
-            if type(pair) is not tuple or len(pair) != 2:
-                return False
-            key, element = pair
-            if not _text(key) or not kind(element):
-                return False
-        return True
-
-    return are_pairs
+    is_pair = f"type(pair) is tuple and len(pair) == 2 and {_text.format('pair[0]')} and {kind.format('pair[1]')}"
+    are_pairs = f"len({{0}}) <= ELEMENTS_MAX and all([{is_pair} for pair in {{0}}])"
+    return f"(type({{0}}) is tuple and (not {{0}} or ({are_pairs})))"
 
 
 def _map_of(kind: _Kind) -> _Kind:
-    return lambda value: (
-        type(value) is dict
-        and (not value or (len(value) <= ELEMENTS_MAX and all(map(_text, value)) and all(map(kind, value.values()))))
-    )
+    fit = f"all([{_text.format('key')} and {kind.format('each')} for key, each in {{0}}.items()])"
+    return f"(type({{0}}) is dict and (not {{0}} or (len({{0}}) <= ELEMENTS_MAX and {fit})))"
 
 
-def _either(first: _Kind, second: _Kind) -> _Kind:
-    return lambda value: first(value) or second(value)
+def _array(*kinds: _Kind) -> _Kind:
+    fit = " and ".join([kind.format(f"{{0}}[{position}]") for position, kind in enumerate(kinds)])
+    return f"(type({{0}}) is tuple and len({{0}}) == {len(kinds)} and {fit})"
 
 
-def _item(value: object) -> bool:
-    if type(value) is not tuple:
-        return False
-    if len(value) == 2:
-        return _text(value[0]) and _text(value[1])
-    return len(value) == 3 and _text(value[0]) and _uint(value[1]) and _uint(value[2])
-
-
-_items = _array_of(_item)
+_uint_or_nil = _either("{0} is None", _uint)
+_scalar = _either("{0} is None", _text, _finite, _int)
+_items = _array_of(_either(_array(_text, _text), _array(_text, _uint, _uint)))
 _options = _pairs_of(_scalar)
 _limits = _map_of(_uint)
 _features = _array_of(_text)
-_facts = _map_of(_either(_scalar, _either(_map_of(_scalar), _array_of(_map_of(_scalar)))))
+_facts = _map_of(_either(_scalar, _map_of(_scalar), _array_of(_map_of(_scalar))))
 _rows = _array_of(_map_of(_either(_scalar, _map_of(_scalar))))
 
 #: Type, message, and what each field may be. The types are those of docs/protocol.md.
@@ -153,8 +127,9 @@ class _Shape:
         self.message = message
         self.kinds = kinds
         self.size = 1 + len(kinds)
-        self.fits = _each(kinds)
-        self.has_options = kinds[-1] is _options
+        self.has_options = kinds[-1] == _options
+        #: Whether each element behind the first is of its kind.
+        self.fits: Callable[[tuple[Any, ...]], bool] = self._compile_and_ask
 
     def __str__(self) -> str:
         """``AdminHello`` as ``ADMIN_HELLO``, the way the specification writes it."""
@@ -165,28 +140,19 @@ class _Shape:
         """Say why an array that does not fit does not."""
         if len(array) != self.size:
             return f"{self} has {self.size - 1} fields after its type, and not {len(array) - 1}"
-        misfit = next(position for position, kind in enumerate(self.kinds) if not kind(array[1 + position]))
+        misfit = next(at for at, kind in enumerate(self.kinds) if not _compiled((kind,))((None, array[1 + at])))
         return f"{self} cannot have {_shown(array[1 + misfit])} as its {self.message._fields[misfit]}"
 
+    def _compile_and_ask(self, array: tuple[Any, ...]) -> bool:
+        # Not before it is needed: a program that takes one lock needs few of them.
+        self.fits = _compiled(self.kinds)
+        return self.fits(array)
 
-def _each(kinds: tuple[_Kind, ...]) -> Callable[[tuple[Any, ...]], bool]:
-    """Return a function that says of an array whether each element behind the first is of its kind.
 
-    A loop would say the same, and take half as long again.
-    """
-    match kinds:
-        case (a,):
-            return lambda array: a(array[1])
-        case (a, b):
-            return lambda array: a(array[1]) and b(array[2])
-        case (a, b, c):
-            return lambda array: a(array[1]) and b(array[2]) and c(array[3])
-        case (a, b, c, d):
-            return lambda array: a(array[1]) and b(array[2]) and c(array[3]) and d(array[4])
-        case (a, b, c, d, e):
-            return lambda array: a(array[1]) and b(array[2]) and c(array[3]) and d(array[4]) and e(array[5])
-    first, rest = _each(kinds[:4]), _each(kinds[4:])
-    return lambda array: first(array) and rest(array[4:])
+def _compiled(kinds: tuple[_Kind, ...]) -> Callable[[tuple[Any, ...]], bool]:
+    fit = " and ".join([kind.format(f"array[{position}]") for position, kind in enumerate(kinds, 1)])
+    function: Callable[[tuple[Any, ...]], bool] = eval(f"lambda array: {fit}", globals())
+    return function
 
 
 _SHAPE_OF_TYPE: Final = {number: _Shape(number, message, kinds) for number, message, kinds in _SHAPES}

@@ -84,12 +84,13 @@ class Book:
         if self.abandoned:
             reports = tuple(abandonment(record, self.now) for record in self.abandoned.told_to(request))
         self.happened.append((Happening.GRANTED, request))
-        self.actions.append(a.Granted(request.session.id, request.id, request.token, reports))
+        self.actions.append(a.Granted(request.owner.session.id, request.id, request.token, reports))
 
     def take_over(self, grant: Request) -> None:
         """Enter a grant, which its names have already, as one of its owner's."""
         self.changed_requests[grant] = None
-        session, owner = grant.session, grant.owner
+        owner = grant.owner
+        session = owner.session
         session.grants[grant.id] = grant
         if grant.id < 0:
             session.unclaimed[grant.token] = grant
@@ -322,26 +323,6 @@ class Book:
         """Return who has a name and who wants it."""
         return name_facts(name, self.names.resources.get(name), self.now)
 
-    def facts_of_try(self, request: Request) -> a.NameFacts:
-        """Return why a request that stands in no line cannot go."""
-        name = self._obstacle(request)
-        resource = self.names.resources[name]
-        ahead = len(resource.converting or ())
-        if request.converts is None:
-            ahead += len(resource.queue or ())
-        return self.facts(name)._replace(position=ahead + 1, waited_seconds=0.0)
-
-    def facts_of_waiter(self, request: Request) -> a.NameFacts:
-        """Return why a request that stands in line has to wait."""
-        # A detached session's waiter may have nothing before it and be the next all the same.
-        name = self._obstacle(request)
-        return name_facts(name, self.names.resources[name], self.now, request)
-
-    def _obstacle(self, request: Request) -> str:
-        # Where there is one name, there is nothing to find out by a walk along its queue.
-        first = request.items[0].name
-        return first if len(request.items) == 1 else self.names.obstacle(request) or first
-
     def _steps(self, circle: list[Edge]) -> tuple[a.Step, ...]:
         return tuple(step(edge, self.now) for edge in circle[:STEPS_NAMED_MAX])
 
@@ -363,7 +344,8 @@ class Book:
             self.actions.append(a.YieldRequested(grant.session.id, grant.token, self.facts(name)))
 
     def _let_go(self, grant: Request) -> None:
-        session, owner = grant.session, grant.owner
+        owner = grant.owner
+        session = owner.session
         if grant.ticket:
             del self.tickets[grant.ticket]
         if grant.entries:

@@ -13,6 +13,7 @@ from .book import Book
 from .bounds import COUNTER_BITS, DEFAULT_QUOTAS, Quotas
 from .deadlines import Deadlines
 from .happenings import Happening
+from .reasons import facts_of_waiter
 from .records import Record, changes, snapshot
 from .resources import Resource
 from .restoration import Restoration
@@ -264,7 +265,7 @@ class LockManager:
             left = book.take_away(subject, a.Loss(a.LossReason.LEASE))
         else:
             # Who was in the way, and where in the queue it was, is known only as long as it is there.
-            facts = book.facts_of_waiter(subject)
+            facts = facts_of_waiter(book.names, subject, book.now)
             book.dequeue(subject)
             book.fail(subject, a.Reason.TIMEOUT, facts)
             left = [*subject.items]

@@ -104,7 +104,8 @@ def changes(book: Book) -> list[Record]:
     for session in book.changed_sessions:
         found.append(_session(session) if session.id in book.sessions else SessionGone(session.id))
     for request in book.changed_requests:
-        session, last_request = request.session, request.session.last_request
+        session = request.owner.session
+        last_request = session.last_request
         if request.token:
             is_there = book.grants.get(request.token) is request
             found.append(
@@ -156,10 +157,12 @@ def _loss(token: int, loss: Loss) -> tuple[int, LossReason] | tuple[int, LossRea
 
 
 def _request(request: Request) -> RequestRecord:
+    owner = request.owner
+    session = owner.session
     return RequestRecord(
-        request.session.id,
+        session.id,
         request.id,
-        request.owner.id,
+        owner.id,
         request.items,
         request.terms,
         request.is_tree,
@@ -172,5 +175,5 @@ def _request(request: Request) -> RequestRecord:
         tuple(request.entries or ()),
         request.ticket,
         request.is_yield_requested,
-        request.session.last_request,
+        session.last_request,
     )

@@ -18,6 +18,7 @@ from .deadlock import judge, judge_owner_of
 from .faults import fault_of_acquire, fault_of_conversion, fault_of_hand_over, fault_of_tree
 from .happenings import Happening
 from .modes import Mode, covers
+from .reasons import facts_of_try, facts_of_waiter
 from .state import Request, Session
 from .trees import with_ancestors
 
@@ -174,7 +175,7 @@ def _wait(book: Book, request: Request) -> None:
         book.fail(request, a.Reason.HELD_BY_EARLIER_PROGRAM, facts)
         return
     if request.terms.timeout_seconds == 0:
-        book.fail(request, a.Reason.TIMEOUT, book.facts_of_try(request))
+        book.fail(request, a.Reason.TIMEOUT, facts_of_try(book.names, request, book.now))
         return
     account, uid, most = request.session.account, request.session.peer.uid, book.quotas.waiters_per_uid_max
     if account.waiters >= most:
@@ -197,7 +198,8 @@ def _wait(book: Book, request: Request) -> None:
         book.happened.append((Happening.QUEUED, request))
         book.tell_those_before(request)
         if request.terms.wants_wait_notice:
-            book.actions.append(a.Waiting(request.session.id, request.id, book.facts_of_waiter(request)))
+            facts = facts_of_waiter(book.names, request, book.now)
+            book.actions.append(a.Waiting(request.session.id, request.id, facts))
 
 
 def judge_again(book: Book) -> None:
@@ -286,7 +288,7 @@ def _excess_of_grants(book: Book, session: Session) -> str | None:
 
 def _grant_of(book: Book, session: Session, token: int) -> Request | None:
     grant = book.grants.get(token)
-    return grant if grant is not None and grant.session is session else None
+    return grant if grant is not None and grant.owner.session is session else None
 
 
 def _refuse(book: Book, session: Session, request_id: int, reason: a.Reason, detail: str) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import takewhile
-from typing import cast
+from typing import Final, cast
 
 from .actions import Reason
 from .events import Demand, Item, Permits
@@ -26,9 +26,9 @@ class Resource(ABC):
     """
 
     __slots__ = (
+        "_holders",
         "converting",
         "held",
-        "holders",
         "name",
         "passed",
         "queue",
@@ -42,7 +42,8 @@ class Resource(ABC):
         self.name = name
         #: Where it is among all names (B3). Whoever enters it there knows.
         self.slot = -1
-        self.holders: dict[int, Request] = {}
+        # Most names have one holder, and a dict for it would be larger than all the rest of a resource.
+        self._holders: dict[int, Request] | Request | None = None
         self.held = 0
         # Most names are never waited for, and an empty queue is larger than all the rest of a resource. An OrderedDict,
         # because a dict from whose front much was removed is slow to find its first entry.
@@ -55,9 +56,17 @@ class Resource(ABC):
         self.watchful: dict[int, Request] | None = None
 
     @property
+    def holders(self) -> Mapping[int, Request]:
+        """Token → request: the grants. To look at, not to change."""
+        holders = self._holders
+        if isinstance(holders, Request):
+            return {holders.token: holders}
+        return holders or {}
+
+    @property
     def is_unused(self) -> bool:
         """Whether nobody holds the name and nobody waits for it."""
-        return not self.holders and not self.waiters_total
+        return self._holders is None and not self.waiters_total
 
     @abstractmethod
     def mismatch(self, demand: Demand) -> tuple[Reason, str] | None:
@@ -119,19 +128,32 @@ class Resource(ABC):
         """Return the grants of ``owner`` on this name."""
         if not owner.grants_total:
             return
+        holders = self.holders
         # The shorter of the two: a name may have many readers, and a session may hold many names.
-        for grant in min(self.holders, owner.session.grants, key=len).values():
-            if grant.owner is owner and grant.token in self.holders:
+        for grant in min(holders, owner.session.grants, key=len).values():
+            if grant.owner is owner and grant.token in holders:
                 yield grant
 
     def add_holder(self, grant: Request, item: Item) -> None:
         """Count ``grant``, which has its token already, as a holder."""
-        self.holders[grant.token] = grant
+        holders = self._holders
+        if holders is None:
+            self._holders = grant
+        elif isinstance(holders, Request):
+            self._holders = {holders.token: holders, grant.token: grant}
+        else:
+            holders[grant.token] = grant
         self.held += self.amount(item.demand)
 
     def remove_holder(self, grant: Request, item: Item) -> None:
         """The opposite of `add_holder`."""
-        del self.holders[grant.token]
+        holders = self._holders
+        if holders is grant:
+            self._holders = None
+        else:
+            assert isinstance(holders, dict)
+            del holders[grant.token]
+            self._holders = holders or None
         self.held -= self.amount(item.demand)
         if self.watchful is not None:
             self.unwatch(grant)
@@ -216,6 +238,11 @@ class Resource(ABC):
         yield from takewhile(lambda waiter: waiter.place < request.place, (self.queue or {}).values())
 
 
+# A lock is only asked about modes.
+_UNIT: Final = cast("Mapping[Demand, int]", UNIT)
+_CONFLICTING_FIELDS: Final = cast("Mapping[Demand, int]", CONFLICTING_FIELDS)
+
+
 class LockResource(Resource):
     """A lock: modes conflict or do not. Its sums are tallies of modes."""
 
@@ -229,15 +256,15 @@ class LockResource(Resource):
 
     def amount(self, demand: Demand) -> int:
         """One of the mode."""
-        return UNIT[cast(Mode, demand)]
+        return _UNIT[demand]
 
     def has_room(self, held: int, demand: Demand) -> bool:
         """One look at the fields of the conflicting modes."""
-        return not held & CONFLICTING_FIELDS[cast(Mode, demand)]
+        return not held & _CONFLICTING_FIELDS[demand]
 
     def clashes(self, waiting: int, demand: Demand) -> bool:
         """The same."""
-        return bool(waiting & CONFLICTING_FIELDS[cast(Mode, demand)])
+        return bool(waiting & _CONFLICTING_FIELDS[demand])
 
     def bars(self, ahead: int) -> bool:
         """An exclusive request bars all. Others may happen to, when all who are in line want the like."""
@@ -251,7 +278,10 @@ class LockResource(Resource):
 
     def sole_owner(self) -> Owner | None:
         """Whoever holds the name in X has it alone."""
-        return next(iter(self.holders.values())).owner if self.held & BARRING_FIELDS else None
+        if not self.held & BARRING_FIELDS:
+            return None
+        holders = self._holders
+        return holders.owner if isinstance(holders, Request) else next(iter(self.holders.values())).owner
 
     def clash(self, one: Demand, other: Demand) -> bool:
         """As the table has it."""

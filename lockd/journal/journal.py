@@ -123,7 +123,11 @@ class Journal:
         """Whether it is time for `start_compaction`. After one that failed it is when the journal has grown."""
         end = self._log.end
         return (
-            self._compaction is None and end >= self._retry_at_bytes and is_worth_compacting(end, self._compacted_bytes)
+            # A short one is the usual thing, and all that is looked at then.
+            end > LEAST_BYTES
+            and self._compaction is None
+            and end >= self._retry_at_bytes
+            and is_worth_compacting(end, self._compacted_bytes)
         )
 
     def append(self, records: Iterable[Record]) -> None:

@@ -115,7 +115,7 @@ def a_reader_that_wants_to_write(number: int) -> int:
     manager.handle(acquire(a, 1, demand=S), 0.0)
     for request in range(1, number + 1):
         manager.handle(acquire(b, request, demand=S, owner=request), 0.0)
-    for subject, holders in [(manager.resources["db"], "holders"), (manager.sessions[a], "grants")]:
+    for subject, holders in [(manager.resources["db"], "_holders"), (manager.sessions[a], "grants")]:
         setattr(subject, holders, Counted(getattr(subject, holders)))
     # The holders that an answer names are the first few.
     return steps_of(manager, acquire(a, 2))
@@ -129,7 +129,7 @@ def a_release_among_many_readers(number: int) -> int:
         manager.handle(acquire(a, request, demand=S, owner=request), 0.0)
     manager.handle(acquire(b, 1), 0.0)
     resource = manager.resources["db"]
-    resource.holders = Counted(resource.holders)
+    resource._holders = Counted(resource.holders)
     return steps_of(manager, release(a, number + 1, 5), acquire(c, 1, demand=S), Cancel(c, 2, 1), Cancel(b, 2, 1))
 
 

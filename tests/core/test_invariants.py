@@ -103,8 +103,7 @@ class State:
         self.a.grants[2].token = token(1)
 
     def hold_unknown(self) -> None:
-        self.log.holders[token(99)] = self.stranger(token=token(99))
-        self.log.held += UNIT[S]
+        self.log.add_holder(self.stranger(token=token(99)), Item("log", S))
 
     def wait_unknown(self) -> None:
         assert self.log.queue is not None
@@ -143,7 +142,7 @@ SPOILED: list[tuple[str, Spoil]] = [
     ("I2: grant 1 has no token", lambda s: assign(s.grant, "token", 0)),
     ("R5: grant 1 is not complete", lambda s: assign(s.grant, "granted_at", None)),
     ("I2: the manager does not know grant 1", lambda s: s.book.grants.pop(token(1))),
-    ("I2: grant 1 does not hold 'db'", lambda s: s.db.holders.update({token(1): s.waiter})),
+    ("I2: grant 1 does not hold 'db'", lambda s: assign(s.db, "_holders", {token(1): s.waiter})),
     ("I2: waiter 99 is filed under another's id", lambda s: rekey(s.b.waiting)),
     ("I2: waiter 2 is another session's", lambda s: assign(s.waiter, "owner", s.a.owners[1])),
     ("I2: waiter 2 has a token", lambda s: assign(s.waiter, "token", token(3))),

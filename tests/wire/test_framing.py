@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,9 @@ from lockd_wire.errors import RemoteWireError
 from lockd_wire.framing import FrameDecoder
 from lockd_wire.limits import FRAME_BYTES_MAX
 from support.vectors import Vector, read_vectors
+
+#: Adds what was read to a decoder and returns the frames that are complete with it.
+Reader = Callable[[FrameDecoder, bytes], list[bytes]]
 
 VECTORS = read_vectors()
 STREAM = b"".join(vector.frame for vector in VECTORS)
@@ -25,6 +30,20 @@ def taken_from(decoder: FrameDecoder) -> list[bytes]:
     return bodies
 
 
+def stored_and_taken(decoder: FrameDecoder, data: bytes) -> list[bytes]:
+    """Store what was read, and take what is complete then, as a reader does that may be interrupted."""
+    decoder.receive_data(data)
+    return taken_from(decoder)
+
+
+def cut_out(decoder: FrameDecoder, data: bytes) -> list[bytes]:
+    """Take what is complete with what was read, as a reader does that is never interrupted."""
+    return list(decoder.frames(data))
+
+
+each_reader = pytest.mark.parametrize("read", [stored_and_taken, cut_out])
+
+
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.title)
 def test_a_frame_may_be_cut_at_every_byte(vector: Vector) -> None:
     for cut in range(len(vector.frame)):
@@ -38,35 +57,56 @@ def test_a_frame_may_be_cut_at_every_byte(vector: Vector) -> None:
         assert decoder.is_empty
 
 
-def test_many_frames_come_in_one_chunk() -> None:
+@each_reader
+def test_many_frames_come_in_one_chunk(read: Reader) -> None:
     decoder = FrameDecoder(FRAME_BYTES_MAX)
-    decoder.receive_data(STREAM)
 
-    assert taken_from(decoder) == BODIES
+    assert read(decoder, STREAM) == BODIES
     assert decoder.is_empty
 
 
-def test_many_frames_come_byte_by_byte() -> None:
+@each_reader
+def test_many_frames_come_byte_by_byte(read: Reader) -> None:
     decoder = FrameDecoder(FRAME_BYTES_MAX)
     bodies = []
     for byte in STREAM:
-        decoder.receive_data(bytes([byte]))
-        bodies += taken_from(decoder)
+        bodies += read(decoder, bytes([byte]))
 
     assert bodies == BODIES
     assert decoder.is_empty
 
 
-@given(st.lists(st.integers(0, len(STREAM)), max_size=20).map(sorted))
-def test_many_frames_come_in_chunks(cuts: list[int]) -> None:
+@each_reader
+@given(cuts=st.lists(st.integers(0, len(STREAM)), max_size=20).map(sorted))
+def test_many_frames_come_in_chunks(read: Reader, cuts: list[int]) -> None:
     decoder = FrameDecoder(FRAME_BYTES_MAX)
     bodies = []
     for start, end in zip([0, *cuts], [*cuts, len(STREAM)], strict=True):
-        decoder.receive_data(STREAM[start:end])
-        bodies += taken_from(decoder)
+        bodies += read(decoder, STREAM[start:end])
 
     assert bodies == BODIES
     assert decoder.is_empty
+
+
+def test_a_frame_that_is_cut_out_is_dropped_when_the_next_is_asked_for() -> None:
+    decoder = FrameDecoder(FRAME_BYTES_MAX)
+    frames = decoder.frames(b"\0\0\0\1a\0\0\0\1b\0")
+    assert [next(frames), next(frames)] == [b"a", b"b"]
+
+    frames.close()
+    assert taken_from(decoder) == [b"b"]
+    assert list(decoder.frames(b"\0\0\1c")) == [b"c"]
+
+
+def test_a_bad_frame_is_found_behind_those_that_are_cut_out() -> None:
+    decoder = FrameDecoder(FRAME_BYTES_MAX)
+    frames = decoder.frames(b"\0\0\0\1a\0\0\0\0")
+
+    assert next(frames) == b"a"
+    with pytest.raises(RemoteWireError, match=r"^a frame announces 0 bytes"):
+        next(frames)
+    with pytest.raises(RemoteWireError, match=r"^a frame announces 0 bytes"):
+        next(decoder.frames(b""))
 
 
 def test_a_frame_stays_until_it_is_dropped() -> None:
