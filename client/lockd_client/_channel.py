@@ -152,7 +152,7 @@ class Channel(Connection):
             self._section(self._glance)
 
     def has_news(self) -> bool:
-        """Whether something may have arrived. Costs a quarter of what `look` does."""
+        """Whether something may have arrived. Costs less than to `look`."""
         return self.end is None and self._transport.has_news()
 
     def is_settled(self) -> bool:

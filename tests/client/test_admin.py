@@ -10,8 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from lockd_client import AccessDenied, AdminClient, BadRequest, DaemonUnavailable, LockError, ProtocolError
+from lockd_client import (
+    AccessDenied,
+    AdminClient,
+    BadRequest,
+    DaemonUnavailable,
+    LockError,
+    LockLost,
+    ProtocolError,
+)
 from lockd_client import _admin as admin_module
+from lockd_client._ends import loss
 from lockd_wire import messages as m
 from lockd_wire.codec import TO_ADMIN, encode
 from lockd_wire.framing import FrameDecoder
@@ -241,3 +250,35 @@ def test_the_connection_is_gone(
     if mishap is close_descriptor:
         assert (tmp_path / "file").read_bytes() == b""
         os.close(number)
+
+
+def test_a_break(peer: Peer, admin: AdminClient) -> None:
+    peer.answers += [m.Report(2, {"grants": (), "grants_total": 0}), m.Report(3, {"grants_total": 1})]
+    assert admin.break_("a", reason="it hangs") == {"grants": (), "grants_total": 0}
+    answer = admin.break_(token=7, reason="it hangs", all_of_them=True, dry_run=True, kill=True, up_to=9)
+    assert answer == {"grants_total": 1}
+    options: dict[str, m.Scalar] = {"all": True, "dry_run": True, "kill": True, "up_to": 9}
+    assert peer.heard[1:] == [m.Break(2, "a", 0, "it hangs", {}), m.Break(3, "", 7, "it hangs", options)]
+
+
+def test_a_break_that_cannot_be(admin: AdminClient) -> None:
+    with pytest.raises(BadRequest, match="is empty"):
+        admin.break_(reason="it hangs")
+    with pytest.raises(BadRequest, match="has a control character"):
+        admin.break_("a", reason="\x1b[31m")
+
+
+@pytest.mark.parametrize(
+    ("reason", "sentence"),
+    [
+        ("broken", "a is no longer held: an administrator has taken it away"),
+        ("broken: it: hangs", "a is no longer held: an administrator has taken it away: it: hangs"),
+        ("broken: \x1b[31m", "a is no longer held: an administrator has taken it away: \\x1b[31m"),
+        ("eaten: by mice", "a is no longer held: it was taken away: eaten: by mice"),
+    ],
+)
+def test_what_the_holder_is_told(reason: str, sentence: str) -> None:
+    """Also of a reason that a later daemon has."""
+    error = loss("a", reason)
+    assert isinstance(error, LockLost)
+    assert str(error) == sentence

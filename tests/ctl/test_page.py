@@ -62,6 +62,11 @@ def test_every_option_of_metrics_is_on_the_page() -> None:
     assert set(re.findall(r"(?<![\w-])--\w[\w-]*", cells)) == options_of("metrics")
 
 
+def test_every_option_of_break_is_on_the_page() -> None:
+    cells = " ".join(first_cells(section("break")))
+    assert set(re.findall(r"(?<![\w-])--\w[\w-]*", cells)) == options_of("break")
+
+
 def test_every_exit_status_is_on_the_page() -> None:
     named = {value for name, value in vars(statuses).items() if name.isupper()} - {statuses.SIGNALLED}
     numbers = {int(cell) for cell in first_cells(section("Exit status")) if cell.strip().isdigit()}

@@ -6,12 +6,17 @@ import logging
 import os
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from lockd.admin import connection, desk
+from lockd.core.actions import LossReason
+from lockd.core.events import Peer
+from lockd.core.records import SessionRecord
 from lockd.keeper import Keeper
+from lockd.packing import UnknownRecord, packed, unpacked
 from lockd.peers import short_name
 from lockd_wire import messages as m
 from lockd_wire.codec import encode
@@ -160,6 +165,15 @@ async def test_whoever_may_only_ask(shell: Shell, autojump_clock: MockClock, mon
         [failed] = await admin.asks(message)
         assert failed.code == "access_denied"
     assert (await shell.status())["grants"] == 1
+
+
+def test_what_is_owed_to_a_session_is_kept_with_what_was_said() -> None:
+    losses = ((7, LossReason.LEASE), (8, LossReason.BROKEN, "it hangs"))
+    record = SessionRecord(1, Peer(1, 2, 3, "inode 4"), "test", False, 0.5, False, 9, losses)
+    values = msgspec.msgpack.decode(msgspec.msgpack.encode(packed(record)), type=tuple)
+    assert unpacked(values) == record
+    with pytest.raises(UnknownRecord):
+        unpacked(packed(record._replace(losses=((7, "eaten"),))))  # type: ignore[arg-type]  # Of a later version.
 
 
 async def test_as_much_as_can_be_told_fits(shell: Shell, autojump_clock: MockClock) -> None:
