@@ -232,7 +232,11 @@ def test_an_option_says_all_that_there_is_to_say(option: Option) -> None:
 def test_the_sample_is_a_file_that_changes_nothing(file: Path) -> None:
     file.write_text(sample())
     assert tomllib.loads(sample()) == {
-        section: {} for section in ("client_socket", "admin_socket", "quotas", "connections", "sessions", "diagnostics")
+        section: {}
+        for section in (
+            *("client_socket", "admin_socket", "quotas", "connections", "sessions"),
+            *("metrics", "diagnostics"),
+        )
     }
     assert loaded({"config": str(file)}).value("quotas") == loaded().quotas
 

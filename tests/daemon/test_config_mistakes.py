@@ -41,7 +41,7 @@ def problems_in(text: str | bytes, path: Path) -> list[str]:
             "[zzz]",
             [
                 ": there is no section [zzz]; there are [client_socket], [admin_socket], [quotas], [connections],"
-                " [sessions], [diagnostics]."
+                " [sessions], [metrics], [diagnostics]."
             ],
         ),
         ("[quotas]\nsession_max = 5", [": there is no option quotas.session_max; did you mean quotas.sessions_max?"]),

@@ -36,7 +36,7 @@ async def test_a_deadlock_is_told_with_its_circle(
     await one.asks(acquire(2, "log"))
     [failed] = await other.asks(acquire(2, "db", label="nightly"))
     assert failed.code == "deadlock"
-    [record] = [record for record in records if "deadlock" in record.getMessage()]
+    [record] = [record for record in records if "closed a deadlock" in record.getMessage()]
     assert record.levelname == "WARNING"
     assert '"db"' in record.getMessage()
     assert '"log"' in record.getMessage()
