@@ -41,9 +41,21 @@ def test_exec_has_the_options_of_run_but_those_that_the_page_names() -> None:
     assert "It takes the options of `run`, but `-F`, `--kill-after` and `--lease`." in section("exec")
 
 
-@pytest.mark.parametrize("command", ["list", "show", "history", "sessions", "status", "watch", "lock-order"])
-def test_the_other_commands_have_few(command: str) -> None:
-    assert options_of(command) == {"--json", "--socket", "--admin-socket"}
+@pytest.mark.parametrize(
+    ("command", "own"),
+    [
+        ("list", {"--held", "--contended", "--older-than"}),
+        ("show", set()),
+        ("history", set()),
+        ("watch", set()),
+        ("lock-order", set()),
+        ("sessions", {"--held", "--waiting", "--older-than"}),
+        ("status", set()),
+        ("graph", {"--dot", "--mermaid"}),
+    ],
+)
+def test_the_other_commands_have_few(command: str, own: set[str]) -> None:
+    assert options_of(command) == {"--json", "--socket", "--admin-socket"} | own
     assert all(f"`{option}" in PAGE for option in options_of(command))
 
 

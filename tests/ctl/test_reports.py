@@ -212,11 +212,12 @@ def test_a_name_that_was_left_half_done(lockctl: Lockctl, daemon: Daemon, name: 
     with Raw.welcomed(daemon.client_socket, "importer", release_on_eof=True) as gone:
         gone.take(1, [name, "X"], label="half way")
     lockctl.wait_until(name, lambda facts: not facts["holders_total"])
-    title, _, told = lockctl("show", name).out.splitlines()
+    title, _, told, *lately = lockctl("show", name).out.splitlines()
     assert title == f'"{name}": nobody holds it or waits for it'
     assert re.fullmatch(
         rf'abandoned \S+ s ago by {os.getpid()} importer "half way", which did not release it: .* half done', told
     )
+    assert lately[:2] == ["", "lately"]
     assert json.loads(lockctl("show", "--json", name).out)["abandoned"]["label"] == "half way"
 
 
