@@ -16,7 +16,7 @@ from .daemon import DEADLINE_SECONDS
 _EPOLL_CALLS: Final = {"232", "281", "22"}
 _TIMEOUT_ARGUMENT: Final = 4
 
-#: Whoever waits this long, in milliseconds, has nothing to do. The daemon lingers for one before it does.
+#: Whoever waits this long, in milliseconds, has nothing to do. The daemon lingers for up to five before it does.
 _LONG: Final = 1000
 _FOR_EVER: Final = 2**31
 
