@@ -441,9 +441,9 @@ _ADDERS: Mapping[str, Callable[[_Commands], None]] = {
     "history": _add_history,
     "watch": _add_watch,
     "top": _add_top,
+    "metrics": _add_metrics,
+    "lock-order": _add_lock_order,
     "break": _add_break,
     "chaos": _add_chaos,
     "completion": _add_completion,
-    "metrics": _add_metrics,
-    "lock-order": _add_lock_order,
 }
