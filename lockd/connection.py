@@ -191,7 +191,7 @@ class Connection:
             self._is_ending = True
         if not self._is_ending and bool(self._outbox) != self._is_stuck:
             self._is_stuck = not self._is_stuck
-            self._reactor.rewatch(self._sock.fileno(), READABLE | WRITABLE if self._is_stuck else READABLE)
+            self._reactor.rewatch(self._sock.fileno(), self._waits_for())
 
     def close_if_ending(self) -> None:
         """Close the connection if it is to end. Others may be told something because of it."""
@@ -236,6 +236,9 @@ class Connection:
     def introduced(self) -> None:
         """The peer has said who it is, and is no longer waited for."""
         self.is_introduced = True
+
+    def _waits_for(self) -> int:
+        return READABLE | WRITABLE if self._is_stuck else READABLE
 
     def _ready(self, mask: int) -> None:
         if mask & WRITABLE:

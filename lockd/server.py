@@ -20,6 +20,7 @@ from lockd_wire.endpoints import ADMIN_SOCKET, CLIENT_SOCKET
 
 from . import __version__, peers
 from .admin.connection import AdminConnection
+from .admin.share import Share
 from .clients import ClientConnection, Lobby
 from .config import Config
 from .connection import Patience
@@ -56,6 +57,7 @@ async def serve(
     reset_epoch: bool = False,
     read_again: Callable[[], Config] | None = None,
     clock: Callable[[], float] = boottime,
+    worked: Callable[[], float] = time.process_time,
     task_status: trio.TaskStatus[Sockets] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run the daemon until SIGTERM, SIGINT or cancellation. On SIGHUP it reads its configuration again.
@@ -65,6 +67,7 @@ async def serve(
             told.
         read_again: Reads the configuration on SIGHUP. None: it is what it was.
         clock: Seconds on the clock by which everything is timed.
+        worked: Seconds that this process has been at work.
         task_status: Told the sockets as soon as clients can connect.
 
     Raises:
@@ -97,16 +100,13 @@ async def serve(
         stack.callback(driver.close)
         lookout = Lookout(manager, reactor, config.metrics, config.diagnostics)
         driver.onlookers.append(lookout)
-        try:
-            driver.restore()
-        except OSError as error:
-            raise JournalError(
-                f"a process that holds locks cannot be watched again: {error.strerror}: raise the limit of open files"
-                " (ulimit -n, or LimitNOFILE= in the unit)"
-            ) from error
+        _restore(driver)
         took = time.perf_counter() - began_at
         gallery = Gallery(driver, reactor, config.diagnostics)
-        vitals = Vitals(manager, keeper, reactor, driver, gallery, lookout, clock(), took, loss is not None)
+        vitals = Vitals(
+            *(manager, keeper, reactor, driver, gallery, lookout, Share(clock, worked)),
+            *(clock(), took, loss is not None),
+        )
         with _enough_room():
             service_manager = ServiceManager(reactor)
         stack.callback(service_manager.close)
@@ -129,6 +129,16 @@ async def serve(
             task_status.started(sockets)
         driver.stop()
         log.info("stopped", extra=fields(Event.STOPPED))
+
+
+def _restore(driver: Driver) -> None:
+    try:
+        driver.restore()
+    except OSError as error:
+        raise JournalError(
+            f"a process that holds locks cannot be watched again: {error.strerror}: raise the limit of open files"
+            " (ulimit -n, or LimitNOFILE= in the unit)"
+        ) from error
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from lockd.core.manager import LockManager
 
+from .admin.share import Share
 from .driver import Driver
 from .keeper import Keeper
 from .onlookers.gallery import Gallery
@@ -22,6 +23,7 @@ class Vitals(NamedTuple):
     driver: Driver
     gallery: Gallery
     lookout: Lookout
+    share: Share
     #: When the daemon began to take connections.
     started_at: float
     #: What the start took, from the first look at the journal until all processes were watched again.

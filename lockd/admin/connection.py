@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 
 from lockd import __version__, peers
 from lockd.connection import Connection, Patience
+from lockd.reactor import READABLE, Timer
 from lockd.vitals import Vitals
 from lockd_wire import codec, limits
 from lockd_wire import messages as m
@@ -27,7 +28,7 @@ _READ_BYTES: Final = 64
 class AdminConnection(Connection):
     """One administrator's socket."""
 
-    __slots__ = ("_desk",)
+    __slots__ = ("_desk", "_rest", "_share")
 
     HEARD: ClassVar = codec.TO_ADMIN
     TOLD_FRAME_BYTES_MAX: ClassVar = limits.FRAME_BYTES_MAX
@@ -44,6 +45,8 @@ class AdminConnection(Connection):
         pid, uid, _ = peers.credentials(sock)
         wake = partial(driver.connections.mark, self)
         self._desk = Desk(vitals, Administrator(pid, uid, may_change), wake, self.send)
+        self._share = vitals.share
+        self._rest: Timer | None = None
         super().__init__(sock, vitals.reactor, patience, driver.connections)
 
     def received(self, message: m.AdminRequest) -> None:
@@ -66,6 +69,8 @@ class AdminConnection(Connection):
     def ended(self) -> None:
         """Whoever watched here watches no more. Nothing else depends on this connection."""
         self._desk.close()
+        if self._rest is not None:
+            self._rest.cancel()
 
     def send(self, message: m.Message) -> None:
         """Send a message now: what is wrong is to be seen also while the journal cannot be written."""
@@ -91,6 +96,19 @@ class AdminConnection(Connection):
         """Refuse a peer that has no business here. Nothing that it has sent is looked at."""
         self.send(m.AdminFailed(0, ErrorCode.ACCESS_DENIED, sentence))
         self.end()
+
+    def _ready(self, mask: int) -> None:
+        if mask & READABLE and (pause := self._share.pause_seconds()):
+            # What has been sent stays where it is.
+            mask &= ~READABLE
+            self._reactor.rewatch(self._sock.fileno(), self._waits_for() & ~READABLE)
+            self._rest = self._reactor.call_at(self._reactor.clock() + pause, self._go_on)
+        if mask:
+            self._share.take(lambda: super(AdminConnection, self)._ready(mask))
+
+    def _go_on(self) -> None:
+        self._rest = None
+        self._reactor.rewatch(self._sock.fileno(), self._waits_for())
 
     def _hello(self, hello: m.AdminHello) -> None:
         if hello.magic != limits.ADMIN_MAGIC:

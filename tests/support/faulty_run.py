@@ -32,7 +32,7 @@ from lockd_wire import messages as m
 from .another_process import AnotherProcess
 from .faults_of_the_kernel import Faults
 from .patient_clients import Bye, Client, Convert, Ground, HangUp, Release, Violation, Want, Wish
-from .shell import Shell
+from .shell import Shell, never_at_work
 
 #: What a daemon says that cannot start. It is started again, as systemd would.
 _EXPLAINED: Final = (DirectoryError, EpochError, JournalError, ListenError)
@@ -276,7 +276,7 @@ class Run:
         remains: list[Exception] = []
         try:
             with self._scope:
-                await server.serve(self._config, clock=trio.current_time, task_status=Started())
+                await server.serve(self._config, clock=trio.current_time, worked=never_at_work, task_status=Started())
         except Exception as error:
             remains.append(error)
             self._judge(error)
