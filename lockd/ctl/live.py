@@ -35,11 +35,11 @@ def is_possible() -> bool:
     return bool(curses.tigetstr("cup"))
 
 
-def show(ask: Callable[[], Look], look: Look, view: View, seconds: float) -> None:
+def show(ask: Callable[[str], Look], look: Look, view: View, seconds: float) -> None:
     """Show one look after the other until somebody quits. The terminal is as it was afterwards, whatever ends this.
 
     Args:
-        ask: Returns the next look.
+        ask: Returns the next look, for names that are sorted in this way.
         look: The first one.
         view: What is wanted to begin with.
         seconds: From one look to the next.
@@ -61,7 +61,7 @@ def _exit(number: int, frame: object) -> None:
     raise SystemExit(statuses.SIGNALLED + number)
 
 
-def _show(window: curses.window, ask: Callable[[], Look], look: Look, wanted: View, seconds: float) -> None:
+def _show(window: curses.window, ask: Callable[[str], Look], look: Look, wanted: View, seconds: float) -> None:
     with suppress(curses.error):
         curses.curs_set(0)
     with suppress(curses.error):
@@ -74,9 +74,9 @@ def _show(window: curses.window, ask: Callable[[], Look], look: Look, wanted: Vi
         _draw(window, screen(view, look, columns, lines))
         key = _key(window, due_at - time.monotonic())
         view = pressed(view, key) if key else view
-        if time.monotonic() >= due_at:
+        if view is not None and time.monotonic() >= due_at:
             try:
-                look = ask()
+                look = ask(view.sort)
             except DaemonUnavailable:
                 look = look._replace(trouble="the daemon has gone away")
             due_at = time.monotonic() + seconds

@@ -21,7 +21,7 @@ from .reports import admin_path, complain_of_admin, fault_of_subject
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import ModuleType
     from typing import Any
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 #: So many names are looked at: more do not fit on any screen, and each costs the daemon something.
 _NAMES_MAX = 1000
+
+#: Where there are more names, those that are held for longer than this are looked at first.
+_OLD_SECONDS = 1.0
 
 #: A look at the daemon costs it something, too.
 _DELAY_SECONDS_MIN = 0.1
@@ -76,7 +79,7 @@ def top(options: argparse.Namespace) -> int:
     view = View(options.sort)
     watcher = Watcher(admin_path(options), options.subject)
     try:
-        look = watcher.look()
+        look = watcher.look(view.sort)
         if not options.once and (terminal := _terminal()) is not None:
             terminal.show(watcher.look, look, view, max(options.delay, _DELAY_SECONDS_MIN))
             return statuses.OK
@@ -143,7 +146,8 @@ def _terminal() -> ModuleType | None:
 def _described(view: View, seen: int, total: int) -> str:
     # In the middle of typing the cursor is where the text ends.
     pattern = f"   names with: {view.pattern}{'_' if view.is_typing else ''}" if view.pattern or view.is_typing else ""
-    part = f"   (of the first {seen} names)" if seen >= _NAMES_MAX and total > seen else ""
+    kind = "held longest" if view.sort == "holds" else "contended"
+    part = f"   ({seen} of {total} names: some that are {kind})" if total > _NAMES_MAX else ""
     return f"sorted by {view.sort}{part}{pattern}"
 
 
@@ -184,15 +188,29 @@ class Watcher:
     def __init__(self, path: str, prefix: str) -> None:
         self._path = path
         self._prefix = prefix
+        self._older_than = _OLD_SECONDS
         self._admin: AdminClient | None = None
 
-    def look(self) -> Look:
-        """Ask the daemon. Raises what `AdminClient` does."""
+    def look(self, sort: str) -> Look:
+        """Ask the daemon for what comes first if it is sorted in this way. Raises what `AdminClient` does."""
         try:
             if self._admin is None:
                 self._admin = AdminClient(self._path)
             status = self._admin.status()
-            return Look(status, list(islice(self._admin.names(self._prefix), _NAMES_MAX)))
+            return Look(status, list(islice(self._names(self._admin, sort, status["names"]), _NAMES_MAX)))
         except LockError:
             self._admin = None
             raise
+
+    def _names(self, admin: AdminClient, sort: str, total: int) -> Iterator[_Row]:
+        if total <= _NAMES_MAX:
+            return admin.names(self._prefix)
+        if sort != "holds":
+            return admin.names(self._prefix, contended=True)
+        found = list(islice(admin.names(self._prefix, older_than=self._older_than), _NAMES_MAX))
+        # Nobody knows how long the longest are held: next time there are fewer of them, or more.
+        if len(found) == _NAMES_MAX:
+            self._older_than *= 2
+        elif len(found) < _NAMES_MAX // 10:
+            self._older_than /= 2
+        return iter(found)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
+from lockd.ctl import top
 from lockd.ctl.top import Look, View, chosen, pressed, screen
 from lockd_client import Client, connect
 from support.daemon import Daemon
@@ -90,9 +91,42 @@ def test_trouble_stands_at_the_top() -> None:
 
 
 def test_more_names_than_are_looked_at() -> None:
-    names = [row(f"{number}") for number in range(1000)]
-    assert "(of the first 1000 names)" in screen(View("waits"), Look({**STATUS, "names": 1001}, names), 80, 24)[1]
-    assert "first" not in screen(View("waits"), Look({**STATUS, "names": 1000}, names), 80, 24)[1]
+    look = Look({**STATUS, "names": 1001}, [row(f"{number}") for number in range(900)])
+    assert "(900 of 1001 names: some that are contended)" in screen(View("waits"), look, 80, 24)[1]
+    assert "(900 of 1001 names: some that are held longest)" in screen(View("holds"), look, 80, 24)[1]
+    assert "some" not in screen(View("waits"), Look({**STATUS, "names": 1000}, []), 80, 24)[1]
+
+
+class Admin:
+    """Stands for the daemon: tells what it is asked for, and has names that were taken one a second."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.asked: list[dict[str, Any]] = []
+
+    def status(self) -> dict[str, Any]:
+        return {**STATUS, "names": self.total}
+
+    def names(self, prefix: str, **options: Any) -> Iterator[dict[str, Any]]:
+        self.asked.append(options)
+        return (row(f"{number}") for number in range(self.total - int(options.get("older_than", 0))))
+
+
+def test_it_asks_for_what_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    admin = Admin(1000)
+    monkeypatch.setattr(top, "AdminClient", lambda path: admin)
+    watcher = top.Watcher("admin.sock", "db/")
+    assert len(watcher.look("holds").names) == 1000
+    admin.total = 5000
+    assert len(watcher.look("contention").names) == len(watcher.look("waits").names) == 1000
+    assert admin.asked == [{}, {"contended": True}, {"contended": True}]
+    # As many as can be looked at, and those that are held longest among them.
+    looks = [len(watcher.look("holds").names) for _ in range(20)]
+    assert looks[:12] == [1000] * 12
+    assert looks[12:] == [904] * 8
+    # Many are released, and it finds the others.
+    admin.total = 1001
+    assert max(len(watcher.look("holds").names) for _ in range(20)) > 100
 
 
 @pytest.mark.parametrize("columns", [1, 20, 50, 80, 200])
