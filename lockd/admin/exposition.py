@@ -80,6 +80,7 @@ class _Numbers(Collector):
         )
         yield CounterMetricFamily("lockd_abandonments", "Grants that ended without a release", measures.abandoned_total)
         driver = self._vitals.driver
+        yield CounterMetricFamily("lockd_kills", "Grants whose holders administrators have ended", driver.kills_total)
         refused = driver.sessions_refused_total
         yield CounterMetricFamily("lockd_sessions_refused", "Sessions that would have been too many", refused)
         cut_off = driver.connections.cut_off_total

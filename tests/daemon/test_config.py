@@ -85,11 +85,10 @@ def test_every_option_can_be_set_by_its_variable_and_by_the_file(file: Path) -> 
         [sessions]
         resume_window_seconds = 0
         state_loss_delay_seconds = 1
-        [diagnostics]
-        history_names_max = 0
         [metrics]
         patterns = ["reports/*", "db"]
         [diagnostics]
+        history_names_max = 0
         convoy_waiters = 7
         long_hold_seconds = 2.5
         lock_order = false

@@ -39,11 +39,11 @@ OTHERS = {
     "sessions.resume_window_seconds": "7",
     "sessions.state_loss_delay_seconds": "8",
     "metrics.patterns": "reports/*",
+    "diagnostics.history_names_max": "9",
     "diagnostics.convoy_waiters": "9",
     "diagnostics.long_hold_seconds": "10",
     "diagnostics.lock_order": "false",
     "diagnostics.lock_order_classes": "queue/*",
-    "diagnostics.history_names_max": "9",
 }
 
 

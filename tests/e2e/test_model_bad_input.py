@@ -60,7 +60,7 @@ class Scene:
         rows: list[dict[str, Any]] = []
         cursor: int | None = 0
         while cursor is not None:
-            _, _, page, cursor = self.admin.ask(LIST, 2, "", cursor)
+            _, _, page, cursor = self.admin.ask(LIST, 2, "", cursor, [])
             rows += page
         shown = [self.admin.ask(SHOW, 3, row["name"])[2] for row in rows]
         return without_durations([{key: status[key] for key in STANDING}, rows, shown])

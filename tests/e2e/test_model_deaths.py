@@ -66,7 +66,7 @@ def everything_gone(daemon: Daemon) -> Iterator[ExitStack]:
         with ExitStack() as stack:
             yield stack
         wait_until(lambda: left() == NOTHING, "nothing is left in the daemon")
-        assert admin.ask(LIST, 2, "", 0)[2] == []
+        assert admin.ask(LIST, 2, "", 0, [])[2] == []
 
 
 @pytest.fixture

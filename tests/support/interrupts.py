@@ -9,6 +9,7 @@ leaves it to the interpreter to raise KeyboardInterrupt at the next real place.
 
 from __future__ import annotations
 
+import gc
 import operator
 import signal
 import sys
@@ -70,7 +71,10 @@ def _interrupted_at(places: tuple[int, ...]) -> Iterator[Callable[[], bool]]:
             reached.append(place)
         return place in places
 
-    with _monitored(is_the_one) if sys.version_info >= (3, 12) else _traced(is_the_one) as go_on:
+    with (
+        _without_collections(),
+        _monitored(is_the_one) if sys.version_info >= (3, 12) else _traced(is_the_one) as go_on,
+    ):
 
         def interrupt(number: int, frame: FrameType | None) -> None:
             go_on(frame)
@@ -81,6 +85,17 @@ def _interrupted_at(places: tuple[int, ...]) -> Iterator[Callable[[], bool]]:
             yield lambda: bool(reached)
         finally:
             signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Let no garbage be collected. What tests before have left would be, at any moment, and an interrupt that hits a
+    finalizer or a callback of the collector ends nothing: Python reports it and goes on."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 # Both of these call `is_the_one` before each bytecode. From the one at which SIGINT was set off to the handler they

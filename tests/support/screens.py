@@ -17,7 +17,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from datetime import datetime, timedelta
 from itertools import islice
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
-from lockd.ctl import events, pages
+from lockd.ctl import events, pages, reports
 from lockd.ctl.main import main
 from lockd_client import AdminClient
 from lockd_wire import messages as m
@@ -51,6 +51,9 @@ _AGES: Final[Mapping[str, float]] = {
     **{"order 1": 42.0, "order 2": 31.0, "order 3": 17.5, "order 4": 9.0, "order 5": 2.4},
     **{"backup": 724.0, "mailer": 5000.0, "billing": 800.0, "payments": 400.0, "worker": 90.0},
 }
+
+#: What systemd runs.
+_UNITS: Final = {"backup": "backup.service", "worker": "orders.service", "mailer": "mailer.service"}
 
 #: What had happened before that.
 _EARLIER: Final[Mapping[tuple[str, str, str], float]] = {
@@ -79,7 +82,7 @@ class Story:
         return value
 
     def _told_of(self, key: str, value: Any, facts: dict[str, Any]) -> Any:
-        age = _AGES.get(facts.get("label") or facts.get("program", ""), 0.0)
+        age = _AGES.get(facts.get("label") or facts.get("wanted_label") or facts.get("program", ""), 0.0)
         match key:
             case "pid" if "program" in facts:
                 return self._pids.setdefault(value, 4711 + 13 * len(self._pids))
@@ -89,6 +92,9 @@ class Story:
                 return os.getuid()
             case "epoch":
                 return 55_000_000
+            case "token" if "names_total" in facts:
+                # By which `break` asks again.
+                return value
             case "token" | "session":
                 return value and (55_000_000 << 32) + value % 2**32
             case "uptime_seconds":
@@ -101,9 +107,9 @@ class Story:
                 return 0.4 if _what(facts) == ("transfer", "granted", "accounts/18") else 0.0
             case "held_seconds" if "what" in facts:
                 return value and _HELD.get(_what(facts)[:2], 0.0)
-            case "ago_seconds":
+            case "ago_seconds" if "what" in facts:
                 return _EARLIER.get(_what(facts), age)
-            case _ if key.endswith("_seconds"):
+            case _ if key.endswith("seconds"):
                 return age
         return self.told(value)
 
@@ -146,7 +152,8 @@ def updated(page: str) -> str:
 
 
 def _screen(command: str, seen: list[dict[str, Any]]) -> str:
-    _, *words = shlex.split(command)
+    line, _, pattern = command.partition(" | grep -E ")
+    _, *words = shlex.split(line)
     if words[0] == "watch":
         # It would never end, so this is what it does with each event.
         text = "".join(f"{events.line(event, _NOW)}\n" for event in seen)
@@ -157,16 +164,24 @@ def _screen(command: str, seen: list[dict[str, Any]]) -> str:
         output.seek(0)
         text = output.read()
         assert status == 0, f"{command}: {text}"
+    if pattern:
+        text = "".join(row for row in text.splitlines(keepends=True) if re.search(shlex.split(pattern)[0], row))
     return f"```\n$ {command}\n{text}```\n"
+
+
+def _add_units(rows: Sequence[dict[str, Any]]) -> None:
+    for row in rows:
+        row["unit"] = _UNITS.get(row["program"])
 
 
 @contextmanager
 def _names_and_times() -> Iterator[None]:
-    """Let users and times of day be those of the story, too."""
+    """Let users, units and times of day be those of the story, too."""
     at, user = pages._HISTORY[0], pages._PROCESS[1]
     with (
         patch.object(at, "cell", lambda row: f"{_NOW - timedelta(seconds=row['ago_seconds']):%H:%M:%S}"),
         patch.object(user, "cell", lambda row: "shop"),
+        patch.object(reports, "add_units", _add_units),
     ):
         yield
 
