@@ -42,19 +42,20 @@ def every_place(call: Callable[[], object], *, step: int = 1, again_after: int =
         step: How many bytecodes to go on each time.
         again_after: If not 0, interrupt a second time that many bytecodes later: while it cleans up, that is.
     """
-    for number in count(1, step):
-        places = (number, number + again_after) if again_after else (number,)
-        with _interrupted_at(places) as was_set_off, suppress(KeyboardInterrupt):
-            try:
-                call()
-                # It may have been set off so late that no place was left in the call.
-                _a_place_to_interrupt()
-            except KeyboardInterrupt:
-                # So may the second.
-                _a_place_to_interrupt()
-        yield number
-        if not was_set_off():
-            return
+    with _cheap_collections():
+        for number in count(1, step):
+            places = (number, number + again_after) if again_after else (number,)
+            with _interrupted_at(places) as was_set_off, suppress(KeyboardInterrupt):
+                try:
+                    call()
+                    # It may have been set off so late that no place was left in the call.
+                    _a_place_to_interrupt()
+                except KeyboardInterrupt:
+                    # So may the second.
+                    _a_place_to_interrupt()
+            yield number
+            if not was_set_off():
+                return
 
 
 @contextmanager
@@ -85,6 +86,18 @@ def _interrupted_at(places: tuple[int, ...]) -> Iterator[Callable[[], bool]]:
             yield lambda: bool(reached)
         finally:
             signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _cheap_collections() -> Iterator[None]:
+    """Have what is there by now left alone by the collector. Tests that have it collect after each place would spend
+    their time on what all the tests before them have left."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager
