@@ -139,7 +139,7 @@ def test_status_tells_of_deadlocks_leases_and_abandoned_names(lockctl: Lockctl, 
     assert {key: after[key] - before[key] for key in rise} == rise
 
     # What administrators have taken away stands in a line of its own, if there was any.
-    first, now, since, deadlocks, *_ = lockctl("status").out.splitlines()
+    first, now, since, *_, deadlocks = lockctl("status").out.splitlines()
     assert first.startswith("lockd ")
     assert re.search(rf", {after['abandoned']} abandoned names?$", now)
     assert re.search(rf", {after['leases_taken_total']} leases? taken, ", since)
