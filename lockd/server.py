@@ -227,7 +227,8 @@ def _take_connections(config: Config, sockets: Sockets, vitals: Vitals) -> None:
         may_read = may_change or (uid != peers.OVERFLOW_UID and readers in peers.groups(connection))
         admin = AdminConnection(connection, patience, vitals, may_change)
         if not may_read:
-            log.warning("turned pid %d of uid %d away from the admin socket", pid, uid)
+            extra = fields(Event.TURNED_AWAY, pid=pid, uid=uid)
+            log.warning("turned pid %d of uid %d away from the admin socket", pid, uid, extra=extra)
             admin.turn_away(f"uid {uid} is no administrator of this daemon (admin_socket.uids){no_member}")
 
     Listener(sockets.client, reactor, welcome_client)
