@@ -30,7 +30,7 @@ from .journal import JournalError
 from .keeper import Keeper
 from .listeners import Listener, ListenError, Sockets, listen
 from .logs import Event, fields, log
-from .onlookers.gallery import Gallery
+from .onlookers.history import History
 from .onlookers.lookout import Lookout
 from .reactor import Reactor, boottime
 from .recovery import begin
@@ -99,12 +99,14 @@ async def serve(
         driver = Driver(manager, reactor, keeper)
         stack.callback(driver.close)
         lookout = Lookout(manager, reactor, config.metrics, config.diagnostics)
+        history = History(config.diagnostics.history_names_max)
         driver.onlookers.append(lookout)
+        if history.names_max:
+            driver.onlookers.append(history.look_on)
         _restore(driver)
         took = time.perf_counter() - began_at
-        gallery = Gallery(driver, reactor, config.diagnostics)
         vitals = Vitals(
-            *(manager, keeper, reactor, driver, gallery, lookout, Share(clock, worked)),
+            *(manager, keeper, reactor, driver, history, lookout, Share(clock, worked)),
             *(clock(), took, loss is not None),
         )
         with _enough_room():

@@ -22,7 +22,6 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from lockd import __version__
-from lockd.core.manager import Statistics
 from lockd.histogram import Histogram
 from lockd.vitals import Vitals
 
@@ -70,9 +69,8 @@ class _Numbers(Collector):
         sessions.add_metric(["detached"], statistics.detached)
         yield sessions
         for field, (name, meaning) in _OF_STATISTICS.items():
-            if field in Statistics._fields:
-                kind = CounterMetricFamily if field.endswith("_total") else GaugeMetricFamily
-                yield kind(name, meaning, getattr(statistics, field))
+            kind = CounterMetricFamily if field.endswith("_total") else GaugeMetricFamily
+            yield kind(name, meaning, getattr(statistics, field))
         measures = self._vitals.lookout.measures
         yield CounterMetricFamily("lockd_waits", "Requests that had to wait", measures.waits_total)
         yield CounterMetricFamily(
