@@ -96,7 +96,7 @@ class _Numbers(Collector):
         trouble = self._vitals.driver.trouble()
         yield GaugeMetricFamily("lockd_degraded", "1 while nothing new is granted", bool(trouble))
         lost = self._vitals.was_state_lost
-        yield GaugeMetricFamily("lockd_state_lost", "1 if all locks were lost since the machine started", lost)
+        yield GaugeMetricFamily("lockd_state_lost", "1 if all locks were lost before this daemon started", lost)
         took = self._vitals.recovery_seconds
         yield GaugeMetricFamily("lockd_recovery_seconds", "What the last start took to recover everything", took)
 
