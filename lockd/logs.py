@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import sys
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -55,6 +56,9 @@ class Event(StrEnum):
     CUT_OFF = "cut_off"
     ABANDONED = "abandoned"
     LEASE_TAKEN = "lease_taken"
+    BROKEN = "broken"
+    KILL = "kill"
+    TURNED_AWAY = "turned_away"
     DEADLOCK = "deadlock"
     REORDERED = "reordered"
     CONVOY = "convoy"
@@ -122,7 +126,9 @@ class _Handler(logging.StreamHandler[TextIO]):
 class _JournalHandler(_Handler):
     """Gives a message that has fields to the journal with them. All others, and those that the journal does not take at
     the moment, go the usual way: what a process says there just before it exits is told to be its unit's all the
-    same."""
+    same.
+
+    A journal that reads nothing at all stops nobody: what would have to wait for it is counted, and not told."""
 
     formatter: _JournalFormatter
 
@@ -130,12 +136,30 @@ class _JournalHandler(_Handler):
         super().__init__(stream)
         self.setFormatter(_JournalFormatter())
         self._journal = JournalSocket(path)
+        self._room = select.poll()
+        self._room.register(stream, select.POLLOUT)
+        self._untold = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Tell it."""
         values: Mapping[str, object] | None = getattr(record, _FIELDS, None)
-        if values is None or not self._journal.send(packed_fields(self._fields(record, values))):
-            super().emit(record)
+        if values is not None and self._is_taken(record, values):
+            return
+        if not self._room.poll(0):
+            self._untold += 1
+            return
+        if self._untold:
+            told, self._untold = f"{self._untold} messages could not be told: the journal read none", 0
+            super().emit(logging.makeLogRecord({"levelno": logging.WARNING, "msg": told}))
+        super().emit(record)
+
+    def _is_taken(self, record: logging.LogRecord, values: Mapping[str, object]) -> bool:
+        try:
+            return self._journal.send(packed_fields(self._fields(record, values)))
+        except Exception:
+            # No memory, or a bug. What is wrong with the message is found once more on the usual way, which ends
+            # nobody's work for it.
+            return False
 
     def close(self) -> None:
         """Tell nothing more."""

@@ -19,6 +19,8 @@ from .histogram import Histogram
 
 READABLE: Final = select.EPOLLIN
 WRITABLE: Final = select.EPOLLOUT
+#: Nobody is at the other end any more. It comes whatever is waited for.
+HUNG_UP: Final = select.EPOLLHUP
 
 #: Descriptors handled in one turn. Those that wait longest come first in the next one, so this bounds a turn and not
 #: the service.

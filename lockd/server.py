@@ -30,7 +30,7 @@ from .journal import JournalError
 from .keeper import Keeper
 from .listeners import Listener, ListenError, Sockets, listen
 from .logs import Event, fields, log
-from .onlookers.gallery import Gallery
+from .onlookers.history import History
 from .onlookers.lookout import Lookout
 from .reactor import Reactor, boottime
 from .recovery import begin
@@ -99,12 +99,14 @@ async def serve(
         driver = Driver(manager, reactor, keeper)
         stack.callback(driver.close)
         lookout = Lookout(manager, reactor, config.metrics, config.diagnostics)
+        history = History(config.diagnostics.history_names_max)
         driver.onlookers.append(lookout)
+        if history.names_max:
+            driver.onlookers.append(history.look_on)
         _restore(driver)
         took = time.perf_counter() - began_at
-        gallery = Gallery(driver, reactor, config.diagnostics)
         vitals = Vitals(
-            *(manager, keeper, reactor, driver, gallery, lookout, Share(clock, worked)),
+            *(manager, keeper, reactor, driver, history, lookout, Share(clock, worked)),
             *(clock(), took, loss is not None),
         )
         with _enough_room():
@@ -227,7 +229,8 @@ def _take_connections(config: Config, sockets: Sockets, vitals: Vitals) -> None:
         may_read = may_change or (uid != peers.OVERFLOW_UID and readers in peers.groups(connection))
         admin = AdminConnection(connection, patience, vitals, may_change)
         if not may_read:
-            log.warning("turned pid %d of uid %d away from the admin socket", pid, uid)
+            extra = fields(Event.TURNED_AWAY, pid=pid, uid=uid)
+            log.warning("turned pid %d of uid %d away from the admin socket", pid, uid, extra=extra)
             admin.turn_away(f"uid {uid} is no administrator of this daemon (admin_socket.uids){no_member}")
 
     Listener(sockets.client, reactor, welcome_client)

@@ -1,4 +1,4 @@
-"""How the daemon itself is, in numbers that cost next to nothing to keep."""
+"""All that administrators are answered from."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from lockd.core.manager import LockManager
 from .admin.share import Share
 from .driver import Driver
 from .keeper import Keeper
-from .onlookers.gallery import Gallery
+from .onlookers.history import History
 from .onlookers.lookout import Lookout
 from .reactor import Reactor
 
 
 class Vitals(NamedTuple):
-    """Where each number is kept."""
+    """The parts of one daemon that can tell something, and what of its start is worth telling."""
 
     manager: LockManager
     keeper: Keeper
     reactor: Reactor
     driver: Driver
-    gallery: Gallery
+    history: History
     lookout: Lookout
     share: Share
     #: When the daemon began to take connections.

@@ -99,7 +99,7 @@ def history(desk: Desk, request: m.History) -> m.AdminReply:
     fault = _fault_of(request)
     if fault is not None:
         return fault
-    memory, now = desk.gallery.history, desk.now
+    memory, now = desk.vitals.history, desk.now
     if not memory.names_max:
         sentence = "the daemon was told to remember nothing (diagnostics.history_names_max)"
         return m.AdminFailed(request.id, ErrorCode.UNAVAILABLE, sentence)

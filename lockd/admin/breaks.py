@@ -6,14 +6,15 @@ counted.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from lockd import sentences
 from lockd.core.events import Item
 from lockd.core.resources import SemaphoreResource
 from lockd.core.state import Request
 from lockd.core.views import holder
-from lockd.logs import log, safe
+from lockd.logs import Event, fields, log, safe
+from lockd.onlookers.people import facts_of
 from lockd.peers import short_name
 from lockd.translate import facts_of_holder
 from lockd_wire import limits
@@ -48,25 +49,31 @@ class _Described(NamedTuple):
     token: int
     facts: dict[str, m.Scalar]
     sentence: str
+    #: What is told of it in the journal.
+    fields: dict[str, Any]
 
 
 def break_grants(desk: Desk, request: m.Break) -> m.AdminReply:
     """Take grants away, or say which it would be, and tell who holds them."""
     try:
         _refuse_what_may_not_be(desk, request)
-        grants = [_described(desk, *found) for found in _found(desk, request)]
+        found = _found(desk, request)
         is_dry_run = request.options.get("dry_run", False)
-        if len(grants) > 1 and not (request.options.get("all") or is_dry_run):
+        if len(found) > 1 and not (request.options.get("all") or is_dry_run):
             raise _Refusal(
-                f"{len(grants)} grants hold {sentences.quoted(request.name)}: name one of them by its token, or all"
+                f"{len(found)} grants hold {sentences.quoted(request.name)}: name one of them by its token, or all"
             )
     except _Refusal as refusal:
         return m.AdminFailed(request.id, refusal.code, str(refusal))
+    total = len(found)
+    # Each takes its time. Where something is done all are described for the log.
+    grants = [_described(desk, *each) for each in (found[:_DESCRIBED_MAX] if is_dry_run else found)]
     if not is_dry_run:
         grants = (_note_kill if request.options.get("kill") else _break)(desk, grants, request.reason)
+        total = len(grants)
     facts: m.Facts = {
         "grants": tuple(grant.facts for grant in grants[:_DESCRIBED_MAX]),
-        "grants_total": len(grants),
+        "grants_total": total,
         "last_token": desk.manager.last_token,
     }
     return m.Report(request.id, facts)
@@ -76,13 +83,13 @@ def _break(desk: Desk, grants: list[_Described], reason: str) -> list[_Described
     broken = frozenset(desk.driver.break_grants(tuple(grant.token for grant in grants), reason))
     # A lease may have been taken in the same instant.
     grants = [grant for grant in grants if grant.token in broken]
-    _log(desk.who, "broke", grants, reason)
+    _log(Event.BROKEN, desk.who, "broke", grants, reason)
     return grants
 
 
 def _note_kill(desk: Desk, grants: list[_Described], reason: str) -> list[_Described]:
     desk.driver.kills_total += len(grants)
-    _log(desk.who, "ends the process that has", grants, reason)
+    _log(Event.KILL, desk.who, "ends the process that has", grants, reason)
     return grants
 
 
@@ -132,11 +139,14 @@ def _described(desk: Desk, name: str, grant: Request) -> _Described:
     }
     others = f" and {len(grant.items) - 1} more" if len(grant.items) > 1 else ""
     sentence = f"grant {grant.token} of {sentences.quoted(name)}{others}, held {sentences.of_holder(held)}"
-    return _Described(grant.token, facts, sentence)
+    return _Described(grant.token, facts, sentence, facts_of(grant))
 
 
-def _log(who: Administrator, did: str, grants: list[_Described], reason: str) -> None:
+def _log(event: Event, who: Administrator, did: str, grants: list[_Described], reason: str) -> None:
+    by = short_name(who.pid)
     for grant in grants:
         log.warning(
-            "uid %d, pid %d (%s) %s %s: %s", who.uid, who.pid, short_name(who.pid), did, grant.sentence, safe(reason)
+            "uid %d, pid %d (%s) %s %s: %s",
+            *(who.uid, who.pid, by, did, grant.sentence, safe(reason)),
+            extra=fields(event, **grant.fields, by_uid=who.uid, by_pid=who.pid, by_program=by, reason=reason),
         )

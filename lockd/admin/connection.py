@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from lockd import __version__, peers
 from lockd.connection import Connection, Patience
-from lockd.reactor import READABLE, Timer
+from lockd.reactor import HUNG_UP, READABLE, Timer
 from lockd.vitals import Vitals
 from lockd_wire import codec, limits
 from lockd_wire import messages as m
@@ -97,14 +97,31 @@ class AdminConnection(Connection):
         self.send(m.AdminFailed(0, ErrorCode.ACCESS_DENIED, sentence))
         self.end()
 
+    def _waits_for(self) -> int:
+        # While it rests, what has been sent stays where it is.
+        return super()._waits_for() & ~READABLE if self._rest is not None else super()._waits_for()
+
     def _ready(self, mask: int) -> None:
-        if mask & READABLE and (pause := self._share.pause_seconds()):
-            # What has been sent stays where it is.
-            mask &= ~READABLE
-            self._reactor.rewatch(self._sock.fileno(), self._waits_for() & ~READABLE)
+        if mask & HUNG_UP:
+            self._share.take(self._hear_last_words)
+            return
+        if self._rest is None and mask & READABLE and (pause := self._share.pause_seconds()):
             self._rest = self._reactor.call_at(self._reactor.clock() + pause, self._go_on)
+            self._reactor.rewatch(self._sock.fileno(), self._waits_for())
+        if self._rest is not None:
+            mask &= ~READABLE
         if mask:
             self._share.take(lambda: super(AdminConnection, self)._ready(mask))
+
+    def _hear_last_words(self) -> None:
+        """The peer is gone. What it has sent is done where it changes something, and else there is nobody to answer:
+        neither does it have to rest for that, nor can it take much time."""
+        self.read_rest(self._last_word)
+        self.close()
+
+    def _last_word(self, message: m.AdminRequest) -> None:
+        if type(message) in CHANGES or isinstance(message, m.AdminHello):
+            self.received(message)
 
     def _go_on(self) -> None:
         self._rest = None

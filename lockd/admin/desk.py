@@ -43,7 +43,6 @@ class Desk:
         """
         self.vitals = vitals
         self.driver = vitals.driver
-        self.gallery = vitals.gallery
         self.manager = vitals.manager
         self.started_at = vitals.started_at
         self.who = who
@@ -64,7 +63,8 @@ class Desk:
         """Have something told from now on to whoever asks here, and return whether that is new."""
         if self._watch is not None:
             return False
-        self._watch, self._watch_id = self.gallery.watch(request.prefix, self._wake), request.id
+        self._watch = Watch(self.driver.onlookers, self._reactor, request.prefix, self._wake)
+        self._watch_id = request.id
         return True
 
     def happened(self) -> m.Happened | None:

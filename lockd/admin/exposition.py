@@ -22,7 +22,6 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from lockd import __version__
-from lockd.core.manager import Statistics
 from lockd.histogram import Histogram
 from lockd.vitals import Vitals
 
@@ -70,9 +69,8 @@ class _Numbers(Collector):
         sessions.add_metric(["detached"], statistics.detached)
         yield sessions
         for field, (name, meaning) in _OF_STATISTICS.items():
-            if field in Statistics._fields:
-                kind = CounterMetricFamily if field.endswith("_total") else GaugeMetricFamily
-                yield kind(name, meaning, getattr(statistics, field))
+            kind = CounterMetricFamily if field.endswith("_total") else GaugeMetricFamily
+            yield kind(name, meaning, getattr(statistics, field))
         measures = self._vitals.lookout.measures
         yield CounterMetricFamily("lockd_waits", "Requests that had to wait", measures.waits_total)
         yield CounterMetricFamily(
@@ -98,7 +96,7 @@ class _Numbers(Collector):
         trouble = self._vitals.driver.trouble()
         yield GaugeMetricFamily("lockd_degraded", "1 while nothing new is granted", bool(trouble))
         lost = self._vitals.was_state_lost
-        yield GaugeMetricFamily("lockd_state_lost", "1 if all locks were lost since the machine started", lost)
+        yield GaugeMetricFamily("lockd_state_lost", "1 if all locks were lost before this daemon started", lost)
         took = self._vitals.recovery_seconds
         yield GaugeMetricFamily("lockd_recovery_seconds", "What the last start took to recover everything", took)
 

@@ -167,10 +167,13 @@ class LockOrder:
     def ended(self, grant: Request, now: float) -> None:
         """A grant has ended. Of no interest while `held` is empty."""
         held = self.held.get(grant.owner)
-        if held is not None and grant in held:
+        if held is None:
+            return
+        if grant in held:
             held.remove(grant)
-            if not held:
-                del self.held[grant.owner]
+        # It may be empty before: what its owner has is not found where others of the session have very much.
+        if not held:
+            del self.held[grant.owner]
 
     def _held_beside(self, request: Request) -> list[Request]:
         """Return what the owner of ``request`` holds, the latest last."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 from typing import Final
 
 from lockd.core.manager import LockManager
@@ -16,9 +17,13 @@ from .people import facts_of, listed, names_of, who
 #: What is told at a time. A program that keeps a hundred thousand locks is told of once, and not as often.
 _TOLD_MAX: Final = 10
 
+#: Grants that are looked at in one turn: all who want a lock wait for that.
+_LOOKED_AT_MAX: Final = 1000
+
 
 class LongHolds:
-    """Warns once of each grant that is held for longer than it ought to be, and tells when it ends after all.
+    """Warns once of each grant that is held for longer than it ought to be, and tells when one that it has named ends
+    after all.
 
     The grants stand in line in the order in which they are due, which is the order in which they were granted, and a
     timer runs for the first of them only: nothing is searched, and with nothing to warn of nobody is woken.
@@ -31,7 +36,10 @@ class LongHolds:
         self._reactor = reactor
         self._limit_seconds = limit_seconds
         self._young: OrderedDict[int, Request] = OrderedDict()
-        self._old: dict[int, Request] = {}
+        #: Those that are held for too long, by their tokens, and of each whether it was named.
+        self._old: dict[int, bool] = {}
+        #: How many have become so since the last of them were told of.
+        self._due = 0
         self._is_timed = False
 
     def __len__(self) -> int:
@@ -52,7 +60,7 @@ class LongHolds:
 
     def ended(self, grant: Request, now: float) -> None:
         """There is one less."""
-        if self._young.pop(grant.token, None) is None and self._old.pop(grant.token, None) is not None:
+        if self._young.pop(grant.token, None) is None and self._old.pop(grant.token, False):
             log.info(
                 "%s was held for %s by %s, and is no longer",
                 listed(names_of(grant), sum(item.is_asked for item in grant.items)),
@@ -69,23 +77,26 @@ class LongHolds:
 
     def _look(self) -> None:
         now = self._reactor.clock()
-        due = 0
-        while self._young:
-            grant = next(iter(self._young.values()))
+        for grant in list(islice(self._young.values(), _LOOKED_AT_MAX)):
             if _granted_at(grant) + self._limit_seconds > now:
                 break
-            self._young.popitem(last=False)
-            self._old[grant.token] = grant
-            due += 1
-            if due <= _TOLD_MAX:
+            del self._young[grant.token]
+            self._due += 1
+            self.total += 1
+            is_named = self._old[grant.token] = self._due <= _TOLD_MAX
+            if is_named:
                 self._tell(grant, now)
-        self.total += due
-        if due > _TOLD_MAX:
-            more = due - _TOLD_MAX
+        else:
+            if self._young:
+                self._reactor.call_at(now, self._look)
+                return
+        if self._due > _TOLD_MAX:
+            more = self._due - _TOLD_MAX
             log.warning(
                 "%d more grants have been held for %s or longer", more, seconds(self._limit_seconds),
                 extra=fields(Event.LONG_HOLD),
             )  # fmt: skip
+        self._due = 0
         self._set_timer()
 
     def _tell(self, grant: Request, now: float) -> None:

@@ -8,14 +8,16 @@ from random import Random
 
 import msgpack
 import pytest
+import trio
 from trio.testing import MockClock
 
 from lockd.admin import connection as admin
-from lockd.admin.answers import ANSWERS
+from lockd.admin.answers import ANSWERS, CHANGES
 from lockd_wire import limits
 from lockd_wire import messages as m
 from lockd_wire.codec import TO_ADMIN, TO_DAEMON, encode
 from lockd_wire.limits import UINT_MAX
+from support.onlookers import fields_of
 from support.permissions import SOMEBODY, SOMEBODY_ELSE, groups, needs_root
 from support.shell import Shell, Start, acquire, hello
 
@@ -25,7 +27,11 @@ HELLO = m.AdminHello(0, "lockd-admin", 1)
 @needs_root
 @pytest.mark.parametrize("first", [encode(HELLO), encode(m.Status(1)), b"garbage, and more than a header of it", b""])
 async def test_a_stranger_is_turned_away_before_anything_it_sent_is_read(
-    start: Start, first: bytes, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    start: Start,
+    first: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     shell = await _open_to_all(await start())
 
@@ -38,6 +44,7 @@ async def test_a_stranger_is_turned_away_before_anything_it_sent_is_read(
     words = f"uid {SOMEBODY} is no administrator of this daemon (admin_socket.uids)"
     assert await stranger.hears() == [m.AdminFailed(0, "access_denied", words)]
     assert stranger.is_ended
+    assert fields_of(caplog.records[-1]) == {"event": "turned_away", "pid": os.getpid(), "uid": SOMEBODY}
 
 
 @needs_root
@@ -61,7 +68,7 @@ READERS = next(group for group in grp.getgrall() if group.gr_gid not in (0, os.g
 @needs_root
 @pytest.mark.parametrize("gids", [(READERS.gr_gid,), (SOMEBODY, SOMEBODY_ELSE, READERS.gr_gid)])
 async def test_a_member_of_the_group_may_look_and_change_nothing(
-    start: Start, gids: tuple[int, ...], monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    start: Start, gids: tuple[int, ...], autojump_clock: MockClock
 ) -> None:
     shell = await start(admin_socket__group=READERS.gr_name)
     os.chmod(shell.directory, 0o711)
@@ -69,15 +76,30 @@ async def test_a_member_of_the_group_may_look_and_change_nothing(
     assert (status.st_mode & 0o777, status.st_gid) == (0o660, READERS.gr_gid)
     with groups(*gids):
         reader = shell.connect_admin(uid=SOMEBODY)
-    welcome, answer = await reader.asks(HELLO, m.List(1, "", 0, {}))
-    assert (type(welcome), type(answer)) == (m.AdminWelcome, m.Rows)
-    # Whatever changes something is refused, and the conversation goes on.
-    monkeypatch.setattr(admin, "CHANGES", frozenset({m.Show}))
-    refused, answer = await reader.asks(m.Show(2, "db"), m.Status(3))
-    assert (refused.id, refused.code, answer.id) == (2, "access_denied", 3)
-    assert refused.sentence.startswith("members of admin_socket.group may look at everything and change nothing")
+    holder = await shell.welcomed()
+    [token] = await holder.granted(acquire(1))
+    looks: list[m.AdminRequest] = [
+        *(m.Status(1), m.List(2, "", 0, {}), m.Show(3, "db"), m.Sessions(4, 0), m.Graph(5, 0), m.History(6, "db", 0)),
+        *(m.Watch(7, ""), m.Metrics(8, 0), m.Orders(9, 0)),
+    ]
+    assert {type(look) for look in looks} == set(ANSWERS) - CHANGES
+    welcome, *answers = await reader.asks(HELLO, *looks)
+    assert isinstance(welcome, m.AdminWelcome)
+    while len(answers) < len(looks):
+        # The first metrics take a thread some time.
+        await trio.sleep(1)
+        answers += await reader.hears()
+    assert sorted(answer.id for answer in answers) == [look.id for look in looks]
+    assert not any(isinstance(answer, m.AdminFailed) for answer in answers)
+    # Whatever changes something is refused, and so is the question what it would be. The conversation goes on.
+    breaks = m.Break(10, "db", 0, "why", {}), m.Break(11, "db", 0, "why", {"dry_run": True})
+    *refused, answer = await reader.asks(*breaks, m.Status(12))
+    assert [(each.id, each.code) for each in refused] == [(10, "access_denied"), (11, "access_denied")]
+    assert refused[0].sentence.startswith("members of admin_socket.group may look at everything and change nothing")
+    assert (answer.id, answer.facts["grants"]) == (12, 1)
     administrator = await shell.administrator()
-    assert isinstance((await administrator.asks(m.Show(2, "db")))[0], m.Report)
+    [report] = await administrator.asks(m.Break(1, "", token, "why", {}))
+    assert report.facts["grants_total"] == 1
 
 
 @needs_root

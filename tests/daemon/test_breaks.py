@@ -11,16 +11,18 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from lockd.admin import connection, desk
+from lockd.admin import breaks, connection, desk
 from lockd.core.actions import LossReason
 from lockd.core.events import Peer
 from lockd.core.records import SessionRecord
+from lockd.core.state import Request
 from lockd.keeper import Keeper
 from lockd.packing import UnknownRecord, packed, unpacked
 from lockd.peers import short_name
 from lockd_wire import messages as m
 from lockd_wire.codec import encode
 from lockd_wire.limits import FRAME_BYTES_MAX, ROWS_MAX
+from support.onlookers import fields_of
 from support.shell import Shell, acquire
 
 
@@ -84,6 +86,7 @@ async def test_a_dry_run_and_the_news_of_a_kill_change_nothing(
     assert caplog.messages == []
     assert tokens((await admin.asks(broke("", token, kill=True)))[0]) == [token]
     assert "ends the process that has grant" in caplog.messages[0]
+    assert fields_of(caplog.records[0])["event"] == "kill"
     assert holder.has_heard() == []
     status = await shell.status()
     assert (status["grants"], status["breaks_total"], status["kills_total"]) == (1, 0, 1)
@@ -100,6 +103,34 @@ async def test_it_is_logged_with_who_did_it(
     did = f'uid {uid}, pid {pid} ({short_name(pid)}) broke grant {token} of "db" and 1 more'
     held = f'held exclusively by pid {pid} (holder, "why") for less than 0.1 s'
     assert caplog.record_tuples == [("lockd", logging.WARNING, f"{did}, {held}: weiß nicht")]
+    by = {"by_uid": uid, "by_pid": pid, "by_program": short_name(pid), "reason": "weiß nicht"}
+    told = fields_of(caplog.records[0])
+    assert told == {
+        **{"event": "broken", "name": ("db", "pool"), "pid": pid, "uid": uid, "program": "holder", "label": "why"},
+        **{"session": told["session"], "token": token},
+        **by,
+    }
+
+
+async def test_of_many_holders_those_are_described_that_are_told(
+    shell: Shell, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name may have ten thousand, and others wait meanwhile."""
+    described: list[str] = []
+    describe = breaks._described
+
+    def describe_and_count(desk: desk.Desk, name: str, grant: Request) -> breaks._Described:
+        described.append(name)
+        return describe(desk, name, grant)
+
+    monkeypatch.setattr(breaks, "_described", describe_and_count)
+    holder, admin = await shell.welcomed(), await shell.administrator()
+    await holder.granted(*(acquire(number, mode="S", owner=number) for number in range(1, 31)))
+    [report] = await admin.asks(broke(dry_run=True))
+    assert (report.facts["grants_total"], len(report.facts["grants"]), len(described)) == (30, ROWS_MAX, ROWS_MAX)
+    [report] = await admin.asks(broke(all=True))
+    assert (report.facts["grants_total"], len(report.facts["grants"])) == (30, ROWS_MAX)
+    assert (await shell.status())["breaks_total"] == 30
 
 
 async def test_nobody_is_told_before_it_is_written_down(

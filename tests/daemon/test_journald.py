@@ -191,6 +191,41 @@ def test_nobody_waits_for_a_journal_that_is_busy(journal: Journal) -> None:
     assert journal.receive()["MESSAGE"] == ["after"]
 
 
+def test_nobody_waits_for_a_journal_that_reads_nothing(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("w", encoding="utf-8") as stream:
+        status = os.fstat(ours.fileno())
+        configure("info", stream, {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}, str(tmp_path / "nobody"))
+        theirs.setblocking(False)
+        # More than a socket holds.
+        said = ["x" * 1000 + str(number) for number in range(1000)]
+        for each in said:
+            log.info("%s", each, extra=fields(Event.REQUEST))
+        told = read_lines(theirs)
+        assert told == [f"<6>{each}" for each in said[: len(told)]]
+        log.info("there is room again")
+        untold = f"<4>{len(said) - len(told)} messages could not be told: the journal read none"
+        assert read_lines(theirs) == [untold, "<6>there is room again"]
+
+
+def read_lines(stream: socket.socket) -> list[str]:
+    """Read what there is."""
+    data = b""
+    with suppress(BlockingIOError):
+        while True:
+            data += stream.recv(1024 * 1024)
+    return data.decode().splitlines()
+
+
+def test_what_goes_wrong_with_a_message_ends_nobodys_work(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(socket: JournalSocket, message: bytes) -> bool:
+        raise MemoryError
+
+    monkeypatch.setattr(JournalSocket, "send", no_memory)
+    log.info("told all the same", extra=fields(Event.REQUEST))
+    assert journal.on_standard_error() == ["<6>told all the same"]
+
+
 def test_a_journal_that_is_away_loses_nothing_and_may_come_back(journal: Journal) -> None:
     journal.socket.close()
     log.warning("one", extra=fields(Event.HEALED))

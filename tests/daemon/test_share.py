@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from lockd import server
+from lockd.admin import answers
 from lockd.admin.share import Share
 from lockd_wire import messages as m
-from support.shell import start_shell
+from support.shell import acquire, start_shell
 
 
 class Daemon:
@@ -105,6 +107,51 @@ async def test_whoever_asks_much_is_answered_later(
         other.hangs_up()
         await trio.sleep(1.0)
         assert [report.id for report in admin.has_heard()] == [1, 2]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_rest_is_one_rest_whatever_happens_in_it(
+    runtime_dir: Path, nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers that were left unread leave in between, which has the socket watched anew. And then the peer goes."""
+    monkeypatch.setattr(server, "Share", lambda clock, worked: SlowShare(clock, lambda: 0.0))
+    with ExitStack() as stack:
+        shell = await start_shell(runtime_dir, nursery, stack)
+        admin = await shell.administrator()
+        admin.says(*(m.Status(number) for number in range(1, 601)))
+        await wait_all_tasks_blocked()
+        await trio.sleep(1.0)
+        admin.says(m.Status(601))
+        await wait_all_tasks_blocked()
+        # More than the socket holds was waiting.
+        first = admin.has_heard()
+        rest = await admin.hears()
+        assert rest
+        assert [report.id for report in first + rest] == list(range(1, 601))
+        admin.hangs_up()
+        await trio.sleep(5.0)
+        assert (await shell.status())["sessions"] == 0
+        nursery.cancel_scope.cancel()
+
+
+async def test_whoever_hangs_up_is_not_answered_and_what_it_wanted_changed_is_changed(
+    runtime_dir: Path, nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise all that it had asked would be answered at once, to nobody, however busy the daemon is."""
+    monkeypatch.setattr(server, "Share", lambda clock, worked: SlowShare(clock, lambda: 0.0))
+    asked: list[object] = []
+    monkeypatch.setitem(cast(dict[Any, Any], answers.ANSWERS), m.Status, lambda desk, request: asked.append(request))
+    with ExitStack() as stack:
+        shell = await start_shell(runtime_dir, nursery, stack)
+        admin, holder = await shell.administrator(), await shell.welcomed()
+        [token] = await holder.granted(acquire(1))
+        await trio.sleep(1.0)
+        admin.says(*(m.Status(number) for number in range(1, 101)))
+        admin.says(m.Break(101, "db", 0, "it hangs", {}))
+        await wait_all_tasks_blocked()
+        admin.hangs_up()
+        assert [lost.token for lost in await holder.hears()] == [token]
+        assert asked == []
         nursery.cancel_scope.cancel()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lockd_client import AdminClient
 from support.daemon import Daemon, command
 from support.elsewhere import Elsewhere
 from support.raw import (
@@ -111,6 +112,9 @@ def test_a_holder_that_dies_while_there_is_no_daemon_holds_nothing(
         assert [(left["pid"], left["program"]) for left in answer[4]["abandoned"]] == [(dead.pid, "first")]
         [entry] = other.facts_of(2, f"{name} of the living")["holders"]
         assert (entry["token"], entry["attached"]) == (token, False)
+    with AdminClient(daemon.admin_socket) as admin:
+        over, *_ = admin.history(f"{name} of the dead")
+    assert (over["what"], over["pid"]) == ("abandoned", dead.pid)
 
 
 def test_a_deadline_runs_on(daemon: Daemon, connect: Connect, closing: ExitStack, name: str) -> None:

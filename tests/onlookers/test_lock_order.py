@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockd.core.events import Bye, ProcessExited
+from lockd.core.events import Bye, Cancel, ProcessExited
 from lockd.core.modes import Mode
 from lockd.onlookers import lock_order
 from support.core import IS, IX, SIX, S, U, X, acquire, adopt, convert, hand_over, permits, release
@@ -358,3 +358,16 @@ def test_escapes_reach_no_log() -> None:
         take(scene, b, "log", "d\x1b[2Jb")
     [record] = records
     assert record.getMessage().isprintable()
+
+
+def test_an_owner_that_has_released_all_is_forgotten_whatever_others_of_its_session_have() -> None:
+    scene = Scene()
+    a, b, *_ = scene.sessions
+    order = scene.lookout.lock_order
+    assert order is not None
+    grant = scene.play(acquire(a, 1, "db", owner=1))
+    others = [scene.play(acquire(a, number, f"other {number}", owner=2)) for number in range(2, 100)]
+    scene.play(acquire(b, 1, "log"), acquire(a, 100, "log", owner=1), Cancel(a, 101, 100))
+    scene.play(release(a, 102, grant))
+    scene.play(*(release(a, number, other) for number, other in enumerate(others, start=103)))
+    assert order.held == {}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lockd.core.events import ProcessExited
+from lockd.onlookers import long_holds
 from support.core import acquire, adopt, hand_over, make_manager, release
 from support.onlookers import Scene, fields_of, told
 
@@ -77,6 +80,32 @@ def test_a_hundred_long_holds_are_not_a_hundred_lines() -> None:
     assert records[-1].getMessage() == "90 more grants have been held for 10 s or longer"
     assert scene.lookout.long_holds is not None
     assert scene.lookout.long_holds.total == 100
+    # And neither are their ends: those that were named are told of.
+    with told() as records:
+        scene.play(ProcessExited(a))
+    events = [fields_of(record)["event"] for record in records]
+    assert events == ["long_hold_over"] * 10 + ["abandoned"]
+    assert len(scene.lookout.long_holds) == 0
+
+
+def test_a_thousand_are_looked_at_in_a_turn_and_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_holds, "_LOOKED_AT_MAX", 7)
+    scene = Scene(long_hold_seconds=10.0)
+    a, *_ = scene.sessions
+    scene.play(*(acquire(a, number, f"db {number}") for number in range(1, 31)))
+    scene.play(acquire(a, 31, "young"), at=5.0)
+    holds = scene.lookout.long_holds
+    assert holds is not None
+    totals = []
+    with told() as records:
+        scene.timers.now = 10.0
+        while (timer := min(scene.timers.due, key=lambda timer: timer[0]))[0] <= 10.0:
+            scene.timers.due.remove(timer)
+            timer[1]()
+            totals.append(holds.total)
+    assert totals == [7, 14, 21, 28, 30]
+    assert [record.getMessage() for record in records][10:] == ["20 more grants have been held for 10 s or longer"]
+    assert [at for at, _ in scene.timers.due] == [15.0]
 
 
 def test_what_is_held_when_the_daemon_starts_counts_from_when_it_was_granted() -> None:
