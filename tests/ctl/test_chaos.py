@@ -41,11 +41,15 @@ def waiting(count: int) -> Callable[[dict[str, Any]], bool]:
     return lambda facts: facts["waiters_total"] == count
 
 
-def with_company(daemon: Daemon) -> Lockctl:
-    """Have processes hold three locks, one as another program by now, and two wait."""
+def with_company(daemon: Daemon, how: str = "run") -> Lockctl:
+    """Have processes hold two locks, one as another program by now, and two wait.
+
+    Args:
+        how: Which command of lockctl holds the other one.
+    """
     lockctl = Lockctl(daemon)
     lockctl.start("exec", "backup", "sleep", "1000")
-    lockctl.start("run", "-s", "config", "sleep", "1000")
+    lockctl.start(how, "-s", "config", "sleep", "1000")
     lockctl.wait_until("backup", lambda facts: facts["holders_total"] == 1)
     lockctl.wait_until("config", lambda facts: facts["holders_total"] == 1)
     for number in range(2):
@@ -367,7 +371,8 @@ def test_forging_alone_loses_nothing(runtime_dir: Path) -> None:
 
 def test_what_somebody_else_may_have_released_is_counted(runtime_dir: Path) -> None:
     between = requests(lambda record: None if record.items[0].name == "config" else record)
-    with SupervisedDaemon(runtime_dir, between) as daemon, with_company(daemon) as lockctl:
+    # "lockctl run" would notice that the lock is gone, and exit: before it is looked at or afterwards.
+    with SupervisedDaemon(runtime_dir, between) as daemon, with_company(daemon, "exec") as lockctl:
         outcome = lockctl(*RESTART, "--yes")
     assert outcome.status == 0
     [row] = [line.split() for line in outcome.out.splitlines() if line.startswith("grants of others")]
