@@ -60,16 +60,17 @@ class FrameDecoder:
         if buffer:
             buffer += data
             data = bytes(buffer)
+        size = len(data)
         try:
-            while len(data) - at >= _HEADER_BYTES:
-                begin = at + _HEADER_BYTES
+            while (begin := at + _HEADER_BYTES) <= size:
                 end = begin + self._length(data[at:begin])
-                if end > len(data):
+                if end > size:
                     return
                 yield data[begin:end]
                 at = end
         finally:
-            buffer[:] = data[at:]
+            if buffer or at < size:
+                buffer[:] = data[at:]
 
     def _length(self, header: bytes | bytearray) -> int:
         length = int.from_bytes(header, "big")
