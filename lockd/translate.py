@@ -14,6 +14,8 @@ from lockd.core import actions as a
 from lockd.core import events as e
 from lockd.core.modes import Mode
 from lockd_wire import messages as m
+from lockd_wire.codec import encode
+from lockd_wire.fixed import granted
 from lockd_wire.names import fault_of_label, fault_of_name
 
 from . import sentences
@@ -79,6 +81,14 @@ def event_of(session: int, message: m.ClientMessage) -> e.Request:
                 raise AssertionError(f"{type(message).__name__} is no request")
     except _Malformed as error:
         return e.Malformed(session, message.id, str(error))
+
+
+def frame_of(action: a.Answer | a.Notice, covered: int) -> bytes:
+    """Return the frame by which a session learns of ``action``."""
+    if type(action) is a.Granted and not action.abandoned and not action.items:
+        # Nearly all that is ever said.
+        return granted(action.id, covered, action.token)
+    return encode(message_of(action, covered))
 
 
 def message_of(action: a.Answer | a.Notice, covered: int) -> m.DaemonMessage:
