@@ -244,6 +244,11 @@ class Connection:
         return READABLE | WRITABLE if self._is_stuck else READABLE
 
     def _ready(self, mask: int) -> None:
+        if mask == READABLE:
+            # The usual thing.
+            if not self.is_closed:
+                self._read()
+            return
         if mask & WRITABLE:
             # At the end of the turn: what has come into the outbox meanwhile may not be in the journal yet.
             self._connections.mark(self)
@@ -266,22 +271,21 @@ class Connection:
             return False
         if not self.is_introduced:
             return True
-        if has_completed_frame and self._overdue is not None:
+        if self._overdue is not None and has_completed_frame:
             # It was what had to come. If there is a beginning behind it, that came just now.
             self._expect_no_more()
-        if self._overdue is None and not self._decoder.is_empty:
+        if not self._decoder.is_empty and self._overdue is None:
             self._expect(self._patience.frame_seconds_max, "a frame was begun and not finished")
         return True
 
     def _take(self, data: bytes, handle: Callable[[Any], None]) -> bool:
         """Call ``handle`` for each message that is complete with ``data``, and say whether there was one."""
-        decode, has_completed_frame = self.HEARD.decode, False
+        body = None
         for body in self._decoder.frames(data):
             if self._is_ending:
                 break
-            has_completed_frame = True
-            handle(decode(body))
-        return has_completed_frame
+            handle(self.HEARD.decode(body))
+        return body is not None
 
     def _offer(self) -> None:
         """Give the socket as much of the outbox as it takes."""

@@ -182,13 +182,13 @@ class Driver:
         # Applied here and now, or dropped because the session is gone: either way nothing is left to do for it.
         if self.tells_requests:
             self._tell_request(client, message)
+        keeper, number = self._keeper, message.id
         # What comes a second time may have been granted already, and then it has to be told so.
-        is_new = message.id > client.covered
-        if is_new:
-            client.covered = message.id
-        if is_new and self._keeper.is_degraded and self._turn_away(client, message):
-            return
-        client.changed_at = self._keeper.times_written
+        if number > client.covered:
+            client.covered = number
+            if keeper.is_degraded and self._turn_away(client, message):
+                return
+        client.changed_at = keeper.times_written
         self.apply(translate.event_of(client.session, message))
 
     def disconnected(self, client: Client) -> None:

@@ -84,11 +84,12 @@ class Keeper:
         if not self._is_behind and journal.fault is None:
             self.times_written += 1
             return True
-        is_written = self._write()
+        self._writes_total += 1
+        is_written = journal.write() if self._writes_total % _WRITES_PER_TIMED else self._write_timed()
         self.times_written += is_written
         self._is_behind = not is_written
         fault = journal.fault
-        if fault != self._told_fault:
+        if fault is not self._told_fault and fault != self._told_fault:
             self._told_fault = fault
             if fault is None:
                 log.info("the journal can be written again", extra=fields(Event.HEALED))
@@ -101,10 +102,7 @@ class Keeper:
                 )
         return is_written
 
-    def _write(self) -> bool:
-        self._writes_total += 1
-        if self._writes_total % _WRITES_PER_TIMED:
-            return self._journal.write()
+    def _write_timed(self) -> bool:
         before = self._journal.written_bytes_total
         began_at = time.perf_counter()
         is_written = self._journal.write()

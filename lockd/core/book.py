@@ -68,8 +68,12 @@ class Book:
         self.now = now
         self.actions = []
         self.happened = []
-        if self.changed_requests or self.changed_sessions or self.abandoned.changed:
-            self.forget_changes()
+        # Those two have nothing in them as a rule.
+        self.changed_requests.clear()
+        if self.changed_sessions:
+            self.changed_sessions.clear()
+        if self.abandoned.changed:
+            self.abandoned.changed.clear()
 
     def forget_changes(self) -> None:
         """Have `records` see nothing of what has changed so far."""
@@ -147,7 +151,8 @@ class Book:
             self.dequeue(conversion)
             self.fail(conversion, a.Reason.CANCELLED)
             left += conversion.items
-        self.deadlines.clear(grant)
+        if grant.due_at is not None:
+            self.deadlines.clear(grant)
         self.names.drop(grant)
         del self.grants[grant.token]
         self.changed_requests[grant] = None
@@ -262,8 +267,7 @@ class Book:
 
     def look_through(self, left: Iterable[e.Item]) -> None:
         """Let those go who may go now that the items in ``left`` are in the way no more (R4)."""
-        concerned = self.names.concerned(left)
-        if concerned:
+        if concerned := self.names.concerned(left):
             # Each name in the order in which it came up: the order of the grants has to be the same every time.
             self._look_through(deque(dict.fromkeys(concerned)))
 
@@ -356,7 +360,8 @@ class Book:
             for entry in grant.entries:
                 del session.entered[entry]
             session.account.grants -= len(grant.entries)
-        session.unclaimed.pop(grant.token, None)
+        if session.unclaimed:
+            session.unclaimed.pop(grant.token, None)
         del session.grants[grant.id]
         session.account.grants -= 1
         owner.grants_total -= 1

@@ -52,7 +52,8 @@ class LongHolds:
 
     def ended(self, grant: Request, now: float) -> None:
         """There is one less."""
-        if self._young.pop(grant.token, None) is None and self._old.pop(grant.token, None) is not None:
+        token = grant.token
+        if self._young.pop(token, None) is None and self._old.pop(token, None) is not None:
             log.info(
                 "%s was held for %s by %s, and is no longer",
                 listed(names_of(grant), sum(item.is_asked for item in grant.items)),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lockd_wire import fixed
 from lockd_wire import messages as m
-from lockd_wire.codec import TO_CLIENT, TO_DAEMON, rest_of_acquire
+from lockd_wire.codec import TO_CLIENT, TO_DAEMON, encode, rest_of_acquire
 from lockd_wire.errors import LocalWireError, RemoteWireError
 from lockd_wire.limits import ELEMENTS_MAX, FRAME_BYTES_MAX, UINT_MAX
 from support.wire_messages import messages
