@@ -6,7 +6,7 @@ from ._typing import TYPE_CHECKING
 from .errors import RemoteWireError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterator
 
 _HEADER_BYTES = 4
 
@@ -49,9 +49,10 @@ class FrameDecoder:
         length = int.from_bytes(self._buffer[:_HEADER_BYTES], "big")
         del self._buffer[: _HEADER_BYTES + length]
 
-    def frames(self, data: bytes) -> Iterable[bytes]:
+    def frames(self, data: bytes) -> Iterator[bytes]:
         """Add what was read and return the bodies of all frames that are complete with it, each of which is dropped
-        when the next one is asked for. For a reader that no interrupt can meet: it takes half as long.
+        when the next one is asked for, or at once if nothing else was read. For a reader that no interrupt can meet:
+        it takes half as long.
 
         Raises:
             RemoteWireError: (the iterator) As for `peek`, behind the frames before.
@@ -59,7 +60,7 @@ class FrameDecoder:
         length = len(data) - _HEADER_BYTES
         if not self._buffer and 0 < length <= self._frame_bytes_max and length == int.from_bytes(data[:4], "big"):
             # One whole frame is the usual thing.
-            return (data[_HEADER_BYTES:],)
+            return iter((data[_HEADER_BYTES:],))
         return self._frames(data)
 
     def _frames(self, data: bytes) -> Generator[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from typing import Final
 
 from lockd.core.manager import LockManager
@@ -16,12 +16,16 @@ from .people import facts_of, listed, names_of, who
 #: What is told at a time. A program that keeps a hundred thousand locks is told of once, and not as often.
 _TOLD_MAX: Final = 10
 
+#: Grants in line that have ended meanwhile, and are not worth a clean-up.
+_STALE_TOLERATED: Final = 64
+
 
 class LongHolds:
     """Warns once of each grant that is held for longer than it ought to be, and tells when it ends after all.
 
     The grants stand in line in the order in which they are due, which is the order in which they were granted, and a
-    timer runs for the first of them only: nothing is searched, and with nothing to warn of nobody is woken.
+    timer runs for the first of them only: nothing is searched, and with nothing to warn of nobody is woken. Most end
+    long before, and stay in line until it is their turn or there are too many of their kind.
     """
 
     def __init__(self, manager: LockManager, reactor: Reactor, limit_seconds: float) -> None:
@@ -30,7 +34,8 @@ class LongHolds:
         self._manager = manager
         self._reactor = reactor
         self._limit_seconds = limit_seconds
-        self._young: OrderedDict[int, Request] = OrderedDict()
+        self._grants = manager.grants
+        self._young: deque[Request] = deque()
         self._old: dict[int, Request] = {}
         self._is_timed = False
 
@@ -40,20 +45,21 @@ class LongHolds:
 
     def begin(self) -> None:
         """Take over those grants that there are already."""
-        for grant in sorted(self._manager.grants.values(), key=_granted_at):
-            self._young[grant.token] = grant
+        self._young.extend(sorted(self._grants.values(), key=_granted_at))
         self._set_timer()
 
     def granted(self, grant: Request, now: float) -> None:
         """There is one more."""
-        self._young[grant.token] = grant
+        young = self._young
+        young.append(grant)
+        if len(young) > 2 * len(self._grants) + _STALE_TOLERATED:
+            self._young = deque(grant for grant in young if self._is_held(grant))
         if not self._is_timed:
             self._set_timer()
 
     def ended(self, grant: Request, now: float) -> None:
         """There is one less."""
-        token = grant.token
-        if self._young.pop(token, None) is None and self._old.pop(token, None) is not None:
+        if self._old and self._old.pop(grant.token, None) is not None:
             log.info(
                 "%s was held for %s by %s, and is no longer",
                 listed(names_of(grant), sum(item.is_asked for item in grant.items)),
@@ -63,19 +69,23 @@ class LongHolds:
             )
 
     def _set_timer(self) -> None:
-        first = next(iter(self._young.values()), None)
-        self._is_timed = first is not None
-        if first is not None:
-            self._reactor.call_at(_granted_at(first) + self._limit_seconds, self._look)
+        young = self._young
+        while young and not self._is_held(young[0]):
+            young.popleft()
+        self._is_timed = bool(young)
+        if young:
+            self._reactor.call_at(_granted_at(young[0]) + self._limit_seconds, self._look)
+
+    def _is_held(self, grant: Request) -> bool:
+        return self._grants.get(grant.token) is grant
 
     def _look(self) -> None:
         now = self._reactor.clock()
         due = 0
-        while self._young:
-            grant = next(iter(self._young.values()))
-            if _granted_at(grant) + self._limit_seconds > now:
-                break
-            self._young.popitem(last=False)
+        while self._young and _granted_at(self._young[0]) + self._limit_seconds <= now:
+            grant = self._young.popleft()
+            if not self._is_held(grant):
+                continue
             self._old[grant.token] = grant
             due += 1
             if due <= _TOLD_MAX:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+
 from lockd.core.events import ProcessExited
+from lockd.core.state import Request
 from support.core import acquire, adopt, hand_over, make_manager, release
 from support.onlookers import Scene, fields_of, told
 
@@ -102,3 +105,17 @@ def test_a_grant_that_is_handed_over_is_held_on() -> None:
     with told() as records:
         scene.wait_until(10.0)
     assert [fields_of(record)["pid"] for record in records] == [2]
+
+
+def test_grants_that_have_ended_are_not_kept_until_they_would_be_due() -> None:
+    scene = Scene(long_hold_seconds=10.0)
+    a, *_ = scene.sessions
+    scene.play(acquire(a, 1, "kept"), at=0.0)
+    for number in range(2, 2000, 2):
+        grant = scene.play(acquire(a, number, "db"), at=1.0)
+        scene.play(release(a, number + 1, grant), at=1.0)
+    there_are = [each for each in gc.get_objects() if isinstance(each, Request) and each.session.id == a]
+    assert len(there_are) < 200
+    with told() as records:
+        scene.wait_until(100.0)
+    assert [fields_of(record)["name"] for record in records] == [("kept",)]
