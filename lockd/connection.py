@@ -56,19 +56,19 @@ class Connections:
         """Have `flush` call the connection's."""
         self._dirty.append(connection)
 
-    @property
-    def is_dirty(self) -> bool:
-        """Whether anything is to be sent or to end."""
-        return bool(self._dirty)
-
-    def flush(self) -> None:
-        """Send what is to be sent, and then end what is to end. The end of one may give others something to say, which
-        is for the next call: it is not in the journal yet."""
-        dirty, self._dirty = self._dirty, []
+    def flush(self) -> bool:
+        """Send what is to be sent, and then end what is to end, and return whether there was any of that. The end of
+        one may give others something to say, which is for the next call: it is not in the journal yet."""
+        dirty = self._dirty
+        if not dirty:
+            return False
+        self._dirty = []
         for connection in dirty:
             connection.flush()
         for connection in dirty:
-            connection.close_if_ending()
+            if connection._is_ending:
+                connection.close()
+        return True
 
     def hear_out(self) -> None:
         """Take all that has arrived on any connection, and let nothing more arrive."""
@@ -146,10 +146,18 @@ class Connection:
     def send(self, message: m.Message) -> None:
         """Put a message into the outbox. It leaves at the end of the turn, and not before: by then what it tells is in
         the journal. A peer that leaves too much unread is cut off then."""
+        if not self.is_closed and not self._is_ending:
+            self.send_frame(encode(message, self.TOLD_FRAME_BYTES_MAX))
+
+    def send_frame(self, frame: bytes) -> None:
+        """Do the same with a message that is a frame already."""
         if self.is_closed or self._is_ending:
             return
-        self._mark()
-        self._outbox += encode(message, self.TOLD_FRAME_BYTES_MAX)
+        # One that waits for room is not sent to before there is some, unless it is to be cut off.
+        outbox = self._outbox
+        if not outbox or len(outbox) > self._patience.outbox_bytes_max:
+            self._connections.mark(self)
+        outbox += frame
 
     def send_ahead(self, message: m.Message) -> None:
         """Send a message now that tells of nothing which has to be in the journal first, unless others wait before
@@ -165,7 +173,7 @@ class Connection:
     def end(self) -> None:
         """Let the connection end with this turn, once more trying to send what is in the outbox."""
         self._is_ending = True
-        self._mark()
+        self._connections.mark(self)
 
     def fail(self, sentence: str) -> None:
         """Tell the peer what it did wrong, and let the connection end."""
@@ -192,11 +200,6 @@ class Connection:
         if not self._is_ending and bool(self._outbox) != self._is_stuck:
             self._is_stuck = not self._is_stuck
             self._reactor.rewatch(self._sock.fileno(), self._waits_for())
-
-    def close_if_ending(self) -> None:
-        """Close the connection if it is to end. Others may be told something because of it."""
-        if self._is_ending:
-            self.close()
 
     def close(self) -> None:
         """Close the connection now. What is in the outbox is lost."""
@@ -241,6 +244,11 @@ class Connection:
         return READABLE | WRITABLE if self._is_stuck else READABLE
 
     def _ready(self, mask: int) -> None:
+        if mask == READABLE:
+            # The usual thing.
+            if not self.is_closed:
+                self._read()
+            return
         if mask & WRITABLE:
             # At the end of the turn: what has come into the outbox meanwhile may not be in the journal yet.
             self._connections.mark(self)
@@ -263,22 +271,21 @@ class Connection:
             return False
         if not self.is_introduced:
             return True
-        if has_completed_frame and self._overdue is not None:
+        if self._overdue is not None and has_completed_frame:
             # It was what had to come. If there is a beginning behind it, that came just now.
             self._expect_no_more()
-        if self._overdue is None and not self._decoder.is_empty:
+        if not self._decoder.is_empty and self._overdue is None:
             self._expect(self._patience.frame_seconds_max, "a frame was begun and not finished")
         return True
 
     def _take(self, data: bytes, handle: Callable[[Any], None]) -> bool:
         """Call ``handle`` for each message that is complete with ``data``, and say whether there was one."""
-        decode, has_completed_frame = self.HEARD.decode, False
+        body = None
         for body in self._decoder.frames(data):
             if self._is_ending:
                 break
-            has_completed_frame = True
-            handle(decode(body))
-        return has_completed_frame
+            handle(self.HEARD.decode(body))
+        return body is not None
 
     def _offer(self) -> None:
         """Give the socket as much of the outbox as it takes."""
@@ -303,11 +310,6 @@ class Connection:
             return None
         except OSError:
             return b""
-
-    def _mark(self) -> None:
-        # One that waits for room is not sent to before there is some, unless it is to end, or is to be cut off.
-        if self._is_ending or not self._outbox or len(self._outbox) > self._patience.outbox_bytes_max:
-            self._connections.mark(self)
 
     def _expect(self, seconds: float, complaint: str) -> None:
         def complain() -> None:

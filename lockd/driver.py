@@ -74,6 +74,7 @@ class Driver:
         self._keeper = keeper
         self._clients: dict[int, Client] = {}
         self._events: deque[e.Event] = deque()
+        self._is_applying = False
 
     def open(
         self, connection: Connection, identity: Identity, program: str, release_on_eof: bool, image: str = ""
@@ -181,13 +182,13 @@ class Driver:
         # Applied here and now, or dropped because the session is gone: either way nothing is left to do for it.
         if self.tells_requests:
             self._tell_request(client, message)
+        keeper, number = self._keeper, message.id
         # What comes a second time may have been granted already, and then it has to be told so.
-        is_new = message.id > client.covered
-        if is_new:
-            client.covered = message.id
-        if is_new and self._keeper.is_degraded and self._turn_away(client, message):
-            return
-        client.changed_at = self._keeper.times_written
+        if number > client.covered:
+            client.covered = number
+            if keeper.is_degraded and self._turn_away(client, message):
+                return
+        client.changed_at = keeper.times_written
         self.apply(translate.event_of(client.session, message))
 
     def disconnected(self, client: Client) -> None:
@@ -197,31 +198,33 @@ class Driver:
 
     def apply(self, event: e.Event) -> None:
         """Let an event happen, and all that follows from it."""
-        self._events.append(event)
         # What follows may be an event itself. It has its turn when the answers to this one are handed out.
-        if len(self._events) > 1:
+        if self._is_applying:
+            self._events.append(event)
             return
+        self._is_applying = True
+        self._route(self._handle(event))
         while self._events:
-            self._route(self._handle(self._events[0]))
-            self._events.popleft()
+            self._route(self._handle(self._events.popleft()))
+        self._is_applying = False
 
     def finish_turn(self) -> float | None:
         """Do what time has made due, send what is to be sent, and return the next instant at which something is due."""
-        due = self.manager.next_deadline()
+        manager, keeper, connections = self.manager, self._keeper, self.connections
+        due = manager.next_deadline()
         if due is not None and due <= self._reactor.clock():
             self.apply(e.Tick())
-        while self._keeper.write():
-            if not self.connections.is_dirty:
-                return self._reactor.clock() if self._keeper.tidy() else self.manager.next_deadline()
+        while keeper.write():
             # The end of a connection may change something that others have to be told.
-            self.connections.flush()
+            if not connections.flush():
+                return self._reactor.clock() if keeper.tidy() else manager.next_deadline()
         return self._reactor.clock() + RETRY_SECONDS
 
     def _handle(self, event: e.Event) -> list[a.Action]:
-        now = self._reactor.clock()
-        actions = self.manager.handle(event, now)
+        manager, now = self.manager, self._reactor.clock()
+        actions = manager.handle(event, now)
         self._keeper.note()
-        if happened := self.manager.happened:
+        if happened := manager.happened:
             for onlooker in self.onlookers:
                 onlooker(happened, now)
         return actions
@@ -319,10 +322,11 @@ class Driver:
 
     def _route(self, actions: list[a.Action]) -> None:
         for action in actions:
+            if type(action) is a.Granted:
+                # In front for being the usual one.
+                self._tell(action)
+                continue
             match action:
-                case a.Granted():
-                    # In front for being the usual one.
-                    self._tell(action)
                 case a.SessionEnded():
                     self._session_ended(action)
                 case a.Misbehaved():
@@ -344,8 +348,9 @@ class Driver:
 
     def _tell(self, action: a.Answer | a.Notice) -> None:
         client = self._clients[action.session]
-        if client.connection is not None:
-            client.connection.send(translate.message_of(action, client.covered))
+        connection = client.connection
+        if connection is not None:
+            connection.send_frame(translate.frame_of(action, client.covered))
 
     def _session_ended(self, action: a.SessionEnded) -> None:
         client = self._clients.pop(action.session)

@@ -43,6 +43,8 @@ class Keeper:
         self.faults_total = 0
         self._writes_total = 0
         self._loss = loss
+        # Whether something may have been noted that is not written.
+        self._is_behind = True
         #: Rises when all is written that was noted.
         self.times_written = 0
         self._told_fault: str | None = None
@@ -72,14 +74,22 @@ class Keeper:
 
     def note(self) -> None:
         """Take note of what the last event has changed."""
-        self._journal.append(map(packed, self._manager.changes()))
+        if changes := self._manager.changes():
+            self._is_behind = True
+            self._journal.append(map(packed, changes))
 
     def write(self) -> bool:
         """Write what was noted, and return whether that was possible: if not, nobody may be told of it yet."""
-        is_written = self._write()
+        journal = self._journal
+        if not self._is_behind and journal.fault is None:
+            self.times_written += 1
+            return True
+        self._writes_total += 1
+        is_written = journal.write() if self._writes_total % _WRITES_PER_TIMED else self._write_timed()
         self.times_written += is_written
-        fault = self._journal.fault
-        if fault != self._told_fault:
+        self._is_behind = not is_written
+        fault = journal.fault
+        if fault is not self._told_fault and fault != self._told_fault:
             self._told_fault = fault
             if fault is None:
                 log.info("the journal can be written again", extra=fields(Event.HEALED))
@@ -92,14 +102,11 @@ class Keeper:
                 )
         return is_written
 
-    def _write(self) -> bool:
-        self._writes_total += 1
-        if self._writes_total % _WRITES_PER_TIMED:
-            return self._journal.write()
+    def _write_timed(self) -> bool:
         before = self._journal.written_bytes_total
         began_at = time.perf_counter()
         is_written = self._journal.write()
-        # Turns after which there is nothing to be written say nothing about writing.
+        # A try that wrote nothing says nothing about writing.
         if self._journal.written_bytes_total != before:
             self.writes.add(time.perf_counter() - began_at)
         return is_written

@@ -14,6 +14,8 @@ from lockd.core import actions as a
 from lockd.core import events as e
 from lockd.core.modes import Mode
 from lockd_wire import messages as m
+from lockd_wire.codec import encode
+from lockd_wire.fixed import granted
 from lockd_wire.names import fault_of_label, fault_of_name
 
 from . import sentences
@@ -40,6 +42,9 @@ _OPTIONS_OF_CONVERT: Final = frozenset({"wait_notice"})
 
 #: Items that need not be looked at again. With the longest names they take half a megabyte.
 _ITEMS_REMEMBERED: Final = 1024
+
+#: Timeouts of requests without any other term.
+_TERMS_REMEMBERED: Final = 256
 
 #: Bytes of a ticket. More than anybody can guess.
 _TICKET_BYTES: Final = 24
@@ -79,6 +84,14 @@ def event_of(session: int, message: m.ClientMessage) -> e.Request:
                 raise AssertionError(f"{type(message).__name__} is no request")
     except _Malformed as error:
         return e.Malformed(session, message.id, str(error))
+
+
+def frame_of(action: a.Answer | a.Notice, covered: int) -> bytes:
+    """Return the frame by which a session learns of ``action``."""
+    if type(action) is a.Granted and not action.abandoned and not action.items:
+        # Nearly all that is ever said.
+        return granted(action.id, covered, action.token)
+    return encode(message_of(action, covered))
 
 
 def message_of(action: a.Answer | a.Notice, covered: int) -> m.DaemonMessage:
@@ -194,20 +207,28 @@ def _cut(text: str) -> str:
 
 
 def _acquire(session: int, message: m.Acquire) -> e.Acquire:
-    options = message.options
-    # Most requests have neither, and the terms without any are always the same.
+    number, owner, items, timeout, options = message
+    if not options:
+        # Most requests have none, and those that wait as long have the same terms.
+        return e.Acquire(session, number, owner, tuple(map(_item, items)), _terms_within(timeout), False)
     terms = _terms(options, _OPTIONS_OF_ACQUIRE, "ACQUIRE")
-    if message.timeout is not None:
-        terms = terms._replace(timeout_seconds=message.timeout)
+    if timeout is not None:
+        terms = terms._replace(timeout_seconds=timeout)
     is_tree = options.get("tree", False)
     if type(is_tree) is not bool:
         raise _Malformed(f"tree {_NO_BOOL}")
-    return e.Acquire(session, message.id, message.owner, tuple(map(_item, message.items)), terms, is_tree)
+    return e.Acquire(session, number, owner, tuple(map(_item, items)), terms, is_tree)
 
 
 def _convert(session: int, message: m.Convert) -> e.Convert:
     terms = _terms(message.options, _OPTIONS_OF_CONVERT, "CONVERT")._replace(timeout_seconds=message.timeout)
     return e.Convert(session, message.id, message.token, _mode(message.mode), terms)
+
+
+@lru_cache(_TERMS_REMEMBERED)
+def _terms_within(seconds: float | None) -> e.Terms:
+    """Return terms that say nothing but how long it is waited for. Grants that share them take less memory."""
+    return e.NO_TERMS if seconds is None else e.Terms(timeout_seconds=seconds)
 
 
 # Most are asked for over and over. What cannot be is not remembered.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lockd_wire.codec import rest_of_acquire
 from lockd_wire.limits import ITEMS_MAX, PERMITS_MAX, TIMEOUT_SECONDS_MAX
 from lockd_wire.names import fault_of_label, fault_of_name
 
@@ -44,6 +45,7 @@ class Ask:
     """One or several names, each in a mode or with permits, and the terms. Does not change."""
 
     __slots__ = (
+        "_said",
         "is_reentrant",
         "is_tree",
         "items",
@@ -83,6 +85,7 @@ class Ask:
         self.on_wait, self.on_yield, self.on_lost = on_wait, on_yield, on_lost
         #: The timeout as the protocol has it. To find out tells of a mistake where it is made.
         self.seconds = seconds_of(self.timeout)
+        self._said = b""
         #: As the protocol has them.
         self.options: dict[str, Scalar] = {}
         if label:
@@ -102,6 +105,16 @@ class Ask:
             self.options["wait_notice"] = True
         if on_yield is not None:
             self.options["yield"] = True
+
+    def said_with(self, seconds: float | None) -> bytes:
+        """Return what asks for it within so many seconds, as `Machine.acquire` wants it."""
+        if seconds != self.seconds:
+            return rest_of_acquire(self.items, seconds, self.options)
+        said = self._said
+        if not said:
+            # Not before it is needed: many a handle is made and never used.
+            said = self._said = rest_of_acquire(self.items, seconds, self.options)
+        return said
 
     def terms(self) -> dict[str, Any]:
         """Return the terms as they were given."""

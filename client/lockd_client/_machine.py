@@ -7,6 +7,7 @@ cannot be split, or can be done twice.
 
 from __future__ import annotations
 
+from lockd_wire import fixed
 from lockd_wire import messages as m
 from lockd_wire.codec import TO_CLIENT, encode
 from lockd_wire.errors import ErrorCode, RemoteWireError
@@ -23,7 +24,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ._ask import WireItem
     from ._grant import Grant
     from ._pending import Pending
 
@@ -55,17 +55,10 @@ class Machine(Speaker):
         self._early: dict[int, list[m.Lost | m.YieldRequested]] = {}
         self.outbox.put(encode(introduction(program)))
 
-    def acquire(
-        self,
-        pending: Pending,
-        owner: int,
-        items: tuple[WireItem, ...],
-        timeout: float | None,
-        options: dict[str, m.Scalar],
-    ) -> None:
-        """Ask for a grant."""
+    def acquire(self, pending: Pending, owner: int, wanted: bytes) -> None:
+        """Ask for a grant of what is wanted, which is said as `rest_of_acquire` has it."""
         number = self._register(pending)
-        self._put(number, encode(m.Acquire(number, owner, items, timeout, options)))
+        self._put(number, fixed.acquire(number, owner, wanted))
 
     def adopt(self, pending: Pending, owner: int, ticket: str) -> None:
         """Ask for the grant that a ticket was made for."""
@@ -296,7 +289,7 @@ class Machine(Speaker):
             # an interrupt, it would take away two entries.
             self._put_silent(number, encode(m.Cancel(number, held.request)))
         else:
-            self._put_silent(number, encode(m.Release(number, held.standing.token, False)))
+            self._put_silent(number, fixed.release(number, held.standing.token))
 
     def _is_entered_again(self, standing: Standing) -> bool:
         if not standing.is_reentrant:

@@ -42,12 +42,12 @@ class Outbox:
         """
         frames, position = self.frames, self._position
         while frames:
-            sent = position[0]
             end, frame = frames[0]
-            if sent >= end:
-                frames.popleft()
-            else:
-                rest = frame[sent - end :]
+            sent = position[0]
+            if sent < end:
                 # One expression without a bytecode between the system call and the new position: a signal handler that
                 # raised there would make us forget what the daemon has got, and send it again.
-                position.extend(map(add, sending(rest), (sent,)))
+                position.extend(map(add, sending(frame[sent - end :]), (sent,)))
+                if position[0] < end:
+                    continue
+            frames.popleft()

@@ -71,9 +71,7 @@ class Session:
         grant where it belongs.
         """
         waiting.on_wait = ask.on_wait
-        return self._outcome(
-            waiting, self._channel.call(waiting, self._machine.acquire, owner, ask.items, timeout, ask.options)
-        )
+        return self._outcome(waiting, self._channel.call(waiting, self._machine.acquire, owner, ask.said_with(timeout)))
 
     def adopt(self, waiting: Waiting, owner: int, ticket: str) -> Granted | Failed:
         """Ask for the grant that a ticket was made for. What `acquire` says holds for this as well."""

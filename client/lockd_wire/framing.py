@@ -6,7 +6,7 @@ from ._typing import TYPE_CHECKING
 from .errors import RemoteWireError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
 _HEADER_BYTES = 4
 
@@ -49,27 +49,36 @@ class FrameDecoder:
         length = int.from_bytes(self._buffer[:_HEADER_BYTES], "big")
         del self._buffer[: _HEADER_BYTES + length]
 
-    def frames(self, data: bytes) -> Generator[bytes]:
+    def frames(self, data: bytes) -> Iterator[bytes]:
         """Add what was read and return the bodies of all frames that are complete with it, each of which is dropped
-        when the next one is asked for. For a reader that no interrupt can meet: it takes half as long.
+        when the next one is asked for, or at once if nothing else was read. For a reader that no interrupt can meet:
+        it takes half as long.
 
         Raises:
             RemoteWireError: (the iterator) As for `peek`, behind the frames before.
         """
+        length = len(data) - _HEADER_BYTES
+        if not self._buffer and 0 < length <= self._frame_bytes_max and length == int.from_bytes(data[:4], "big"):
+            # One whole frame is the usual thing.
+            return iter((data[_HEADER_BYTES:],))
+        return self._frames(data)
+
+    def _frames(self, data: bytes) -> Generator[bytes]:
         buffer, at = self._buffer, 0
         if buffer:
             buffer += data
             data = bytes(buffer)
+        size = len(data)
         try:
-            while len(data) - at >= _HEADER_BYTES:
-                begin = at + _HEADER_BYTES
+            while (begin := at + _HEADER_BYTES) <= size:
                 end = begin + self._length(data[at:begin])
-                if end > len(data):
+                if end > size:
                     return
                 yield data[begin:end]
                 at = end
         finally:
-            buffer[:] = data[at:]
+            if buffer or at < size:
+                buffer[:] = data[at:]
 
     def _length(self, header: bytes | bytearray) -> int:
         length = int.from_bytes(header, "big")

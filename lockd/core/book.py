@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable
+from typing import Final
 
 from . import actions as a
 from . import events as e
@@ -21,6 +22,9 @@ from .names import Names
 from .slots import Slots
 from .state import Account, Owner, Request, Session
 from .views import abandonment, name_facts, step
+
+# Looked up in its class a member of an enumeration takes as long as a call.
+_GRANTED: Final = Happening.GRANTED
 
 
 class Book:
@@ -64,7 +68,12 @@ class Book:
         self.now = now
         self.actions = []
         self.happened = []
-        self.forget_changes()
+        # Those two have nothing in them as a rule.
+        self.changed_requests.clear()
+        if self.changed_sessions:
+            self.changed_sessions.clear()
+        if self.abandoned.changed:
+            self.abandoned.changed.clear()
 
     def forget_changes(self) -> None:
         """Have `records` see nothing of what has changed so far."""
@@ -74,17 +83,16 @@ class Book:
 
     def grant(self, request: Request) -> None:
         """Let a request have what it asked for. It stands in no line. It has to be watched afterwards."""
-        self.last_token += 1
-        request.token = self.last_token
+        self.last_token = request.token = token = self.last_token + 1
         request.granted_at = self.now
         self.names.hold(request)
-        self.grants[request.token] = request
+        self.grants[token] = request
         self.take_over(request)
         reports: tuple[a.Abandonment, ...] = ()
         if self.abandoned:
             reports = tuple(abandonment(record, self.now) for record in self.abandoned.told_to(request))
-        self.happened.append((Happening.GRANTED, request))
-        self.actions.append(a.Granted(request.owner.session.id, request.id, request.token, reports))
+        self.happened.append((_GRANTED, request))
+        self.actions.append(a.Granted(request.owner.session.id, request.id, token, reports))
 
     def take_over(self, grant: Request) -> None:
         """Enter a grant, which its names have already, as one of its owner's."""
@@ -143,7 +151,8 @@ class Book:
             self.dequeue(conversion)
             self.fail(conversion, a.Reason.CANCELLED)
             left += conversion.items
-        self.deadlines.clear(grant)
+        if grant.due_at is not None:
+            self.deadlines.clear(grant)
         self.names.drop(grant)
         del self.grants[grant.token]
         self.changed_requests[grant] = None
@@ -258,8 +267,7 @@ class Book:
 
     def look_through(self, left: Iterable[e.Item]) -> None:
         """Let those go who may go now that the items in ``left`` are in the way no more (R4)."""
-        concerned = self.names.concerned(left)
-        if concerned:
+        if concerned := self.names.concerned(left):
             # Each name in the order in which it came up: the order of the grants has to be the same every time.
             self._look_through(deque(dict.fromkeys(concerned)))
 
@@ -352,11 +360,12 @@ class Book:
             for entry in grant.entries:
                 del session.entered[entry]
             session.account.grants -= len(grant.entries)
-        session.unclaimed.pop(grant.token, None)
+        if session.unclaimed:
+            session.unclaimed.pop(grant.token, None)
         del session.grants[grant.id]
         session.account.grants -= 1
         owner.grants_total -= 1
-        if owner.is_idle:
+        if not owner.grants_total and owner.is_idle:
             del session.owners[owner.id]
 
     def _note_loss(self, session: Session, token: int, loss: a.Loss) -> None:

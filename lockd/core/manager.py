@@ -54,6 +54,9 @@ class LockManager:
         self._book = Book(epoch, quotas)
         self._resume_window_seconds = resume_window_seconds
         self._deaths_total = 0
+        #: What has become of requests by the last event, in order (O1). The requests are as they are now, and change
+        #: with the next event: whoever wants to know something later notes it.
+        self.happened: list[tuple[Happening, Request]] = []
 
     def set_quotas(self, quotas: Quotas) -> None:
         """Hold everybody against these from now on. Who has more already keeps it, and gets nothing on top (B2)."""
@@ -129,12 +132,6 @@ class LockManager:
         """Return what the last event has changed, as records. Not the changes of the session's connection (J2)."""
         return changes(self._book)
 
-    @property
-    def happened(self) -> list[tuple[Happening, Request]]:
-        """What has become of requests by the last event, in order (O1). The requests are as they are now, and change
-        with the next event: whoever wants to know something later notes it."""
-        return self._book.happened
-
     def snapshot(self) -> Iterator[Record]:
         """Return records of everything there is.
 
@@ -185,6 +182,7 @@ class LockManager:
         """
         book = self._book
         book.begin(now)
+        self.happened = book.happened
         while (subject := book.deadlines.pop_due(now)) is not None:
             self._expire(subject)
             requests.judge_again(book)
@@ -211,18 +209,20 @@ class LockManager:
         sessions.attach(book, session)
 
     def _request(self, event: e.Request) -> None:
-        session = self._book.sessions.get(event.session)
+        book, number = self._book, event.id
+        session = book.sessions.get(event.session)
         if session is None or not session.is_attached:
             return
-        if event.id <= session.last_heard:
-            detail = f"request id {event.id} came after {session.last_heard}: ids only rise"
-            self._book.actions.append(a.Misbehaved(session.id, detail))
+        if number <= session.last_heard:
+            detail = f"request id {number} came after {session.last_heard}: ids only rise"
+            book.actions.append(a.Misbehaved(session.id, detail))
             return
-        session.last_heard = event.id
-        if event.id <= session.last_request and requests.repeat(self._book, session, event):
+        session.last_heard = number
+        if number > session.last_request:
+            session.last_request = number
+        elif requests.repeat(book, session, event):
             return
-        session.last_request = max(event.id, session.last_request)
-        requests.HANDLERS[type(event)](self._book, session, event)
+        requests.HANDLERS[type(event)](book, session, event)
 
     def _disconnected(self, event: e.Disconnected) -> None:
         book = self._book

@@ -101,20 +101,17 @@ Record: TypeAlias = (
 def changes(book: Book) -> list[Record]:
     """Return the records of everything that the last event has changed."""
     found: list[Record] = []
-    for session in book.changed_sessions:
-        found.append(_session(session) if session.id in book.sessions else SessionGone(session.id))
+    if book.changed_sessions:
+        for session in book.changed_sessions:
+            found.append(_session(session) if session.id in book.sessions else SessionGone(session.id))
     for request in book.changed_requests:
-        session = request.owner.session
-        last_request = session.last_request
-        if request.token:
-            is_there = book.grants.get(request.token) is request
-            found.append(
-                _request(request) if is_there else GrantGone(request.token, session.id, request.id, last_request)
-            )
-        elif session.waiting.get(request.id) is request:
+        session, token = request.owner.session, request.token
+        if book.grants.get(token) is request if token else session.waiting.get(request.id) is request:
             found.append(_request(request))
+        elif token:
+            found.append(GrantGone(token, session.id, request.id, session.last_request))
         else:
-            found.append(WaiterGone(session.id, request.id, last_request))
+            found.append(WaiterGone(session.id, request.id, session.last_request))
     for name in book.abandoned.changed:
         found.append(book.abandoned.get(name) or AbandonedGone(name))
     return found

@@ -133,9 +133,9 @@ class LogFile:
         if least > self._allocated:
             self._allocate(least)
         # From the first try on, any of it may be in the file, whatever comes of the call.
-        self._used = self.end + len(data)
+        self._used = end = self.end + len(data)
         self._write_all(data, self.end)
-        self.end = self._used
+        self.end = end
 
     def _allocate(self, least: int) -> None:
         size = -(-least // STEP_BYTES) * STEP_BYTES

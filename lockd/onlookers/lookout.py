@@ -69,12 +69,13 @@ class Lookout:
         together = self._together
         for happening, request in happened:
             if happening is _GRANTED:
-                looks = self._at_granted_waiters
-                if request.place == BEHIND_ALL:
+                if request.place != BEHIND_ALL:
+                    looks = self._at_granted_waiters
+                elif together is None:
                     looks = self._at_grants[_GRANTED]
-                    if together is not None:
-                        together.granted_at_once += 1
-                        looks = self._at_nested_grants if request.owner.grants_total > 1 else self._at_lone_grants
+                else:
+                    together.granted_at_once += 1
+                    looks = self._at_nested_grants if request.owner.grants_total > 1 else self._at_lone_grants
             elif happening is _RELEASED and together is not None:
                 together.holds.add(now - request.granted_at)  # type: ignore[operator]  # Whoever held it was granted it.
                 looks = self._at_nested_ends if self._nested else self._at_lone_ends

@@ -8,7 +8,7 @@ import pytest
 
 from lockd_client._pending import Pending
 from lockd_wire import messages as m
-from lockd_wire.codec import encode
+from lockd_wire.codec import encode, rest_of_acquire
 from lockd_wire.errors import RemoteWireError
 from support.dialogue import Dialogue, welcomed
 
@@ -31,7 +31,7 @@ def test_answers_find_their_requests_in_any_order(dialogue: Dialogue) -> None:
 def test_what_is_asked_for_is_passed_on_as_it_is(dialogue: Dialogue) -> None:
     items = (("a", "S"), ("b", "IX"), ("c", 2, 5))
     pending = Pending()
-    dialogue.machine.acquire(pending, 3, items, 2.5, {"label": "why", "tree": True})
+    dialogue.machine.acquire(pending, 3, rest_of_acquire(items, 2.5, {"label": "why", "tree": True}))
     assert dialogue.said() == [m.Acquire(1, 3, items, 2.5, {"label": "why", "tree": True})]
 
 

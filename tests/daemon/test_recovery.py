@@ -71,10 +71,10 @@ class Log:
         patch.setattr(Connection, "_offer", logged_offer)
 
     def _look_at(self, outbox: bytes) -> None:
-        # The head of GRANTED, then the id and what is covered in a byte each, then the token as 64 bits.
+        # The head of GRANTED, then the id, what is covered, and the token, in 64 bits each.
         at = outbox.find(b"\x95\x22")
         while at >= 0:
-            token = outbox[at + 4 : at + 13]
+            token = outbox[at + 20 : at + 29]
             assert token[0] == 0xCF
             self.told += 1
             if token not in self._written:

@@ -10,7 +10,7 @@ from lockd_client._pending import Pending
 from lockd_client._program import introduction
 from lockd_client._standing import Conversion, Held, Standing
 from lockd_wire import messages as m
-from lockd_wire.codec import TO_DAEMON, encode
+from lockd_wire.codec import TO_DAEMON, encode, rest_of_acquire
 from lockd_wire.framing import FrameDecoder
 from lockd_wire.limits import FRAME_BYTES_MAX
 
@@ -52,7 +52,7 @@ class Dialogue:
 
     def asks(self, name: str = "a", mode: str = "X", timeout: float | None = None, **options: m.Scalar) -> Pending:
         pending = Pending()
-        self.machine.acquire(pending, 1, ((name, mode),), timeout, options)
+        self.machine.acquire(pending, 1, rest_of_acquire(((name, mode),), timeout, options))
         return pending
 
     def holds(self, pending: Pending, standing: Standing) -> Grant:

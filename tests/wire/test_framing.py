@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import pytest
 from hypothesis import given
@@ -91,6 +91,7 @@ def test_many_frames_come_in_chunks(read: Reader, cuts: list[int]) -> None:
 def test_a_frame_that_is_cut_out_is_dropped_when_the_next_is_asked_for() -> None:
     decoder = FrameDecoder(FRAME_BYTES_MAX)
     frames = decoder.frames(b"\0\0\0\1a\0\0\0\1b\0")
+    assert isinstance(frames, Generator)
     assert [next(frames), next(frames)] == [b"a", b"b"]
 
     frames.close()
