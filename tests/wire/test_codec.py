@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgpack import ExtType, Timestamp, packb
 
 from lockd_wire import messages as m
-from lockd_wire.codec import FROM_ADMIN, TO_ADMIN, TO_CLIENT, TO_DAEMON, Dialect, encode
+from lockd_wire.codec import FROM_ADMIN, TO_ADMIN, TO_CLIENT, TO_DAEMON, Dialect, encode, size_of
 from lockd_wire.errors import LocalWireError, RemoteWireError, WireError
 from lockd_wire.limits import ELEMENTS_MAX, FRAME_BYTES_MAX, UINT_MAX
 from support.vectors import read_vectors
@@ -377,3 +377,9 @@ def test_the_two_errors_are_told_apart_and_have_a_common_name() -> None:
 
 def test_the_greatest_id_is_a_signed_64_bit_number() -> None:
     assert TO_DAEMON.decode(encode(m.Bye(UINT_MAX))[4:]) == m.Bye(2**63 - 1)
+
+
+def test_the_size_of_a_part_is_what_it_takes_in_a_frame() -> None:
+    facts: m.Facts = {"name": "a", "holders": ()}
+
+    assert size_of(facts) == len(encode(m.Report(1, facts))) - len(encode(m.Report(1, {}))) + 1

@@ -99,6 +99,14 @@ def test_a_frame_that_is_cut_out_is_dropped_when_the_next_is_asked_for() -> None
     assert list(decoder.frames(b"\0\0\1c")) == [b"c"]
 
 
+def test_a_frame_that_comes_alone_is_cut_out() -> None:
+    decoder = FrameDecoder(FRAME_BYTES_MAX)
+
+    assert list(decoder.frames(b"\0\0\0\1a")) == [b"a"]
+    assert decoder.is_empty
+    assert list(decoder.frames(b"\0\0\0\1b")) == [b"b"]
+
+
 def test_a_bad_frame_is_found_behind_those_that_are_cut_out() -> None:
     decoder = FrameDecoder(FRAME_BYTES_MAX)
     frames = decoder.frames(b"\0\0\0\1a\0\0\0\0")
