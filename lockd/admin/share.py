@@ -19,6 +19,9 @@ _BUSY_PART: Final = 0.2
 #: Who has not asked for so long has the part of that time in advance: single questions are answered at once.
 _ADVANCE_SECONDS: Final = 1.0
 
+#: Nobody waits longer than this for an answer that took long: whoever asks gives up after five seconds.
+_PAUSE_SECONDS_MAX: Final = 1.0
+
 #: Whether it is busy is judged by what happened in so long at the least, and at the most.
 _LOOK_SECONDS_MIN: Final = 0.1
 _LOOK_SECONDS_MAX: Final = 1.0
@@ -56,7 +59,11 @@ class Share:
         answer()
         took = self._worked() - began_at
         self._taken += took
-        self._even_at = max(self._even_at, self._clock() - _ADVANCE_SECONDS) + took / _PART
+        # What nobody else wanted was free.
+        if self._is_busy:
+            now = self._clock()
+            even_at = max(self._even_at, now - _ADVANCE_SECONDS) + took / _PART
+            self._even_at = min(even_at, now + _PAUSE_SECONDS_MAX)
 
     def _look(self, now: float) -> None:
         """Judge whether the daemon is busy, if there is enough to judge by."""

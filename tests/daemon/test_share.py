@@ -83,12 +83,31 @@ def test_where_nobody_works_questions_get_all_of_it() -> None:
     assert 0 < paused < 0.2
 
 
+def test_what_nobody_else_wanted_was_free() -> None:
+    """Whoever has asked much while there was time for it does not wait for that when there is none any more."""
+    daemon = Daemon()
+    daemon.passes(0.2, at_work=0.0)
+    for _ in range(5000):
+        assert daemon.share.pause_seconds() == 0
+        daemon.answers(0.001)
+        daemon.passes(0.001, at_work=0.0)
+    daemon.is_busy()
+    assert daemon.share.pause_seconds() == 0
+
+
 def test_the_time_of_many_administrators_is_counted_as_one() -> None:
     """What one has taken, the next has to wait for."""
     daemon = Daemon()
     daemon.is_busy()
-    daemon.answers(0.1)
-    assert daemon.share.pause_seconds() == pytest.approx(4.0 - 0.1, abs=0.2)
+    daemon.answers(0.03)
+    assert daemon.share.pause_seconds() == pytest.approx(0.03 / 0.02 - 1.0, abs=0.1)
+
+
+def test_nobody_waits_longer_than_whoever_asks_has_patience() -> None:
+    daemon = Daemon()
+    daemon.is_busy()
+    daemon.answers(10.0)
+    assert daemon.share.pause_seconds() <= 1.0
 
 
 async def test_whoever_asks_much_is_answered_later(

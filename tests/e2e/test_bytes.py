@@ -71,10 +71,11 @@ def test_a_whole_dialogue_in_hexadecimal(stranger: Stranger) -> None:
     # [4, 1, 1, [["hex", "X"]], nil, []]
     peer.send_bytes(bytes.fromhex("0000000e 96 04 01 01 91 92 a3 686578 a1 58 c0 90"))
     granted = peer.sock.recv(100)
-    # [34, 1, 1, token, {}], and the token is an unsigned integer of 64 bits.
-    assert granted.hex().startswith("0000000e95220101cf")
+    # [34, 1, 1, token, {}], and each number is an unsigned integer of 64 bits.
+    one = "cf0000000000000001"
+    assert granted.hex().startswith(f"0000001e9522{one}{one}cf")
     assert granted.hex().endswith("80")
-    token = granted[9:17]
+    token = granted[25:33]
     # [5, 2, token, true] is answered by [36, 2, 2].
     peer.send_bytes(bytes.fromhex("0000000d 94 05 02 cf") + token + bytes.fromhex("c3"))
     assert peer.sock.recv(100).hex() == "0000000493240202"
