@@ -6,6 +6,7 @@ Curses knows terminals, gives them back as they were, and comes through Ctrl-Z a
 from __future__ import annotations
 
 import curses
+import os
 import signal
 import sys
 import time
@@ -52,6 +53,10 @@ def show(ask: Callable[[str], Look], look: Look, view: View, seconds: float) -> 
     locale.setlocale(locale.LC_ALL, "")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _exit)
+    if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
+        # Before curses begins, which then has no handler of its own: that one would give the terminal back from within
+        # whatever it has interrupted, drawing for instance, and may wait for ever there.
+        signal.signal(signal.SIGTSTP, _stop)
     curses.set_escdelay(_ESCAPE_MILLISECONDS)
     curses.wrapper(_show, ask, look, view, seconds)
 
@@ -59,6 +64,14 @@ def show(ask: Callable[[str], Look], look: Look, view: View, seconds: float) -> 
 def _exit(number: int, frame: object) -> None:
     # Not by the signal itself: the terminal has to be given back.
     raise SystemExit(statuses.SIGNALLED + number)
+
+
+def _stop(number: int, frame: object) -> None:
+    """Give the terminal back, stop, and go on later: what is drawn next takes the terminal again."""
+    curses.endwin()
+    signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTSTP)
+    signal.signal(signal.SIGTSTP, _stop)
 
 
 def _show(window: curses.window, ask: Callable[[str], Look], look: Look, wanted: View, seconds: float) -> None:
