@@ -29,6 +29,9 @@ for name in (
 ):
     os.environ.pop(name, None)
 
+# The programs that tests start, by the hundred, are to start as they do for others: without compiling themselves first.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Who runs the tests in the background, or under nohup(1), has them ignore signals, and they would hand that down to
 # every program that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
