@@ -34,9 +34,10 @@ venv: $(VENV)/.installed-test,dev
 demo: $(VENV)/.installed-demo
 	$(BIN)/lockd demo
 
-# Several files of tests at a time, because many of them wait for processes.
+# Several files of tests at a time, because many of them wait for processes. Where a test ends its worker, which one that hangs
+# does in the end, the run ends and names it: pytest-xdist 3.8 would start another worker and wait for ever.
 JOBS ?= auto
-PYTEST = $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile
+PYTEST = $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile --max-worker-restart=0
 
 test: $(VENV)/.installed-test
 	$(PYTEST)

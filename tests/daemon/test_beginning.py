@@ -88,7 +88,8 @@ def damage(path: Path) -> None:
 
 
 def damage_one_slot(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
 
 
 def go_back_to_another_boot(path: Path) -> None:
