@@ -3,7 +3,8 @@
 Run it with ``python benchmarks/watching.py``. A daemon of its own has 5,000 sessions that hold 100,000 names, and 50
 processes that take and release locks of their own. In every other stretch of time they are alone; in those between,
 ``lockctl list``, ``top``, ``watch`` and ``metrics`` are at work in processes of their own, each asking again after a
-second. Where all of them share two processors, what lockctl takes of these is in the figures, too.
+second. Where all of them share two processors, what lockctl takes of these is in the figures, too; so what they
+and the daemon take of the processors is told besides.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from typing import NamedTuple
 
 from bench.daemon import Daemon, plain_environment
 from lockd_client import AdminClient, connect
@@ -82,47 +84,75 @@ def _work(path: str, number: int, pipe: Connection) -> None:
     pipe.send(taken)
 
 
+class Stretch(NamedTuple):
+    """Some time, and what the daemon and those who look on took of the processors in it."""
+
+    is_watched: bool
+    began_at: float
+    ended_at: float
+    daemon_seconds: float
+    lookers_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.ended_at - self.began_at
+
+
+def _processor_seconds(*pids: int) -> float:
+    """Return what processes have taken of the processors so far."""
+    ticks = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            after_program = file.read().rpartition(")")[2].split()
+        ticks += int(after_program[11]) + int(after_program[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def _lookers(path: str) -> Iterator[None]:
+def _lookers(path: str) -> Iterator[list[int]]:
     commands = [[sys.executable, "-c", _LOOKER.format(look=look), path] for look in _LOOKS.values()]
     processes = [subprocess.Popen(command, env=plain_environment()) for command in commands]
     try:
-        yield
+        yield [process.pid for process in processes]
     finally:
         for process in processes:
             process.kill()
             process.wait()
 
 
-def _stretches(path: str, rounds: int, seconds: float) -> list[tuple[bool, float, float]]:
-    """Let time pass, with lookers and without, and return whether there were any, from when, until when."""
+def _stretch(daemon: int, lookers: list[int], seconds: float) -> Stretch:
+    """Let time pass."""
+    daemon_before, lookers_before, began_at = _processor_seconds(daemon), _processor_seconds(*lookers), time.monotonic()
+    time.sleep(seconds)
+    daemon_took, lookers_took = (
+        _processor_seconds(daemon) - daemon_before,
+        _processor_seconds(*lookers) - lookers_before,
+    )
+    return Stretch(bool(lookers), began_at, time.monotonic(), daemon_took, lookers_took)
+
+
+def _stretches(daemon: Daemon, rounds: int, seconds: float) -> list[Stretch]:
+    """Let time pass, with lookers in every other stretch of it."""
     stretches = []
-    for number in range(2 * rounds):
-        is_watched = number % 2 == 1
-        if is_watched:
-            with _lookers(path):
-                # They begin by starting Python, which is not what is measured.
-                time.sleep(3)
-                began_at = time.monotonic()
-                time.sleep(seconds)
-                stretches.append((True, began_at, time.monotonic()))
-        else:
-            time.sleep(1)
-            began_at = time.monotonic()
-            time.sleep(seconds)
-            stretches.append((False, began_at, time.monotonic()))
+    for _ in range(rounds):
+        time.sleep(1)
+        stretches.append(_stretch(daemon.pid, [], seconds))
+        with _lookers(daemon.admin_socket) as lookers:
+            # They begin by starting Python, which is not what is measured.
+            time.sleep(3)
+            stretches.append(_stretch(daemon.pid, lookers, seconds))
     return stretches
 
 
-def _report(stretches: list[tuple[bool, float, float]], taken: list[tuple[float, float]]) -> None:
+def _report(stretches: list[Stretch], taken: list[tuple[float, float]]) -> None:
     rates: dict[bool, list[float]] = {False: [], True: []}
-    waits: dict[bool, list[float]] = {False: [], True: []}
-    for is_watched, began_at, ended_at in stretches:
-        inside = [took for at, took in taken if began_at <= at < ended_at]
-        rates[is_watched].append(len(inside) / (ended_at - began_at))
-        waits[is_watched] += inside
     for is_watched, title in ((False, "alone"), (True, "looked at")):
-        ordered = sorted(waits[is_watched])
+        concerned = [stretch for stretch in stretches if stretch.is_watched == is_watched]
+        waits = [[took for at, took in taken if each.began_at <= at < each.ended_at] for each in concerned]
+        rates[is_watched] = [len(inside) / each.seconds for inside, each in zip(waits, concerned, strict=True)]
+        ordered = sorted(took for inside in waits for took in inside)
+        passed = sum(each.seconds for each in concerned)
         figures = ", ".join(
             f"p{percent:g} {ordered[int(len(ordered) * percent / 100)] * 1e3:.2f} ms" for percent in (50, 99, 99.9)
         )
@@ -130,6 +160,12 @@ def _report(stretches: list[tuple[bool, float, float]], taken: list[tuple[float,
             f"{title:10} {statistics.median(rates[is_watched]):8.0f} pairs/s"
             f" ({min(rates[is_watched]):.0f} to {max(rates[is_watched]):.0f}); a grant: {figures},"
             f" longest {ordered[-1] * 1e3:.2f} ms"
+        )
+        daemon_seconds = sum(each.daemon_seconds for each in concerned)
+        print(
+            f"{'':10} of one processor the daemon takes {daemon_seconds / passed:.1%},"
+            f" {daemon_seconds / len(ordered) * 1e6:.1f} us a pair;"
+            f" those who look on {sum(each.lookers_seconds for each in concerned) / passed:.1%}"
         )
     ratios = [watched / alone for alone, watched in zip(rates[False], rates[True], strict=True)]
     print(
@@ -166,7 +202,7 @@ def main() -> None:
                 context.Process(target=_work, args=(daemon.socket, number, theirs), daemon=True).start()
                 pipes.append(ours)
             time.sleep(5)
-            stretches = _stretches(daemon.admin_socket, options.rounds, options.seconds)
+            stretches = _stretches(daemon, options.rounds, options.seconds)
             for pipe in pipes:
                 pipe.send(None)
             taken = [each for pipe in pipes for each in pipe.recv()]

@@ -64,7 +64,7 @@ class Driver:
         #: Each is told, right after an event, what has become of requests by it (O1), and when. What is told is as it
         #: is at that moment only, and not yet in the journal.
         self.onlookers: list[Onlooker] = []
-        #: How many processes administrators have said that they end, to free what those hold.
+        #: How many grants administrators have said that they free by ending those who have them.
         self.kills_total = 0
         #: Whether each request is logged. Asked for each, so it is kept here.
         self.tells_requests = False

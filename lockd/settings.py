@@ -255,7 +255,7 @@ class DiagnosticsSettings(Struct, frozen=True, forbid_unknown_fields=True):
         _option(
             "Of so many names, those last in use, the latest 16 to 32 ends of a grant or a wait are remembered, which"
             " answers who had it before. 1,000 names take 11 MB, and 35 MB where names and labels are as long as they"
-            " can be, 150 MB where these are in the deepest trees; 0 remembers nothing.",
+            " can be; 0 remembers nothing.",
             "names",
             ge=0,
             le=10**6,

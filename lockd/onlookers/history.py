@@ -48,15 +48,18 @@ class History:
         for what, request in happened:
             if what is _GRANTED or what is _QUEUED:
                 continue
-            noted = note(what, request, now)
-            for name, _, is_asked in request.items:
-                if is_asked:
-                    of_name = self._young.get(name)
-                    if of_name is None:
-                        of_name = self._come_to(name)
-                    of_name.append(noted)
-                    if len(of_name) > _KEPT_AT_MOST:
-                        del of_name[:-KEPT]
+            items = request.items
+            if len(items) > 1:
+                # The ancestors would take many times as much memory, and nobody is told them.
+                items = tuple([item for item in items if item.is_asked])
+            noted = note(what, request, items, now)
+            for name, _, _ in items:
+                of_name = self._young.get(name)
+                if of_name is None:
+                    of_name = self._come_to(name)
+                of_name.append(noted)
+                if len(of_name) > _KEPT_AT_MOST:
+                    del of_name[:-KEPT]
 
     def of(self, name: str, resource: Resource | None) -> list[tuple[Record, Item]]:
         """Return what happened to a name lately, each with what was wanted of it: first what is over, in the order in
@@ -77,6 +80,6 @@ def _present(resource: Resource) -> list[Note]:
     holders = islice(resource.holders.values(), _PRESENT_MAX)
     waiters = islice(resource.in_line(), _PRESENT_MAX)
     return [
-        *(note(_GRANTED, grant, grant.granted_at or grant.queued_at) for grant in holders),
-        *(note(_QUEUED, waiter, waiter.queued_at) for waiter in waiters),
+        *(note(_GRANTED, grant, grant.items, grant.granted_at or grant.queued_at) for grant in holders),
+        *(note(_QUEUED, waiter, waiter.items, waiter.queued_at) for waiter in waiters),
     ]

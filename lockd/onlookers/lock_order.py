@@ -32,10 +32,11 @@ from lockd.sentences import quoted, shortened
 
 from .patterns import Patterns
 
-#: What is remembered: ordered pairs of classes, and of each pair in how many combinations of modes. Beyond the first
-#: it is the oldest pair that is forgotten.
+#: What is remembered: ordered pairs of classes, of each pair in how many combinations of modes, and how many of these
+#: there are of all pairs. Beyond the first and the last it is the oldest pair that is forgotten.
 PAIRS_MAX: Final = 10_000
 _COMBINATIONS_MAX: Final = 16
+SIGHTINGS_MAX: Final = 20_000
 
 #: Grants of one owner, the latest, that show an order, and names of these.
 _HELD_MAX: Final = 16
@@ -128,6 +129,8 @@ class LockOrder:
         self.findings: dict[frozenset[str], Finding] = {}
         self._classes = Patterns(classes) if classes else None
         self._pairs: OrderedDict[_Pair, dict[_Combination, _Sighting]] = OrderedDict()
+        #: How many there are of those.
+        self.sightings = 0
         #: What each of those has that has something and wanted more.
         self.held: dict[Owner, list[Request]] = {}
         self._handed_over = 0
@@ -204,14 +207,15 @@ class LockOrder:
         combinations = self._pairs.get(pair)
         if combinations is None:
             combinations = self._pairs[pair] = {}
-            if len(self._pairs) > PAIRS_MAX:
-                self._pairs.popitem(last=False)
         demands = step.held.demand, step.wanted.demand
         sighting = combinations.get(demands)
         if sighting is None:
             if len(combinations) < _COMBINATIONS_MAX:
                 sighting = combinations[demands] = _Sighting(step)
+                self.sightings += 1
                 self._compare(pair, demands, sighting, step)
+                while self.sightings > SIGHTINGS_MAX or len(self._pairs) > PAIRS_MAX:
+                    self.sightings -= len(self._pairs.popitem(last=False)[1])
         elif sighting.says_more_with(step):
             self._compare(pair, demands, sighting, step)
 

@@ -19,7 +19,7 @@ class Record(NamedTuple):
 
     at: float
     what: Happening
-    #: All of the request's, the ancestors in a tree included.
+    #: Those of the request's that are of interest.
     items: tuple[Item, ...]
     peer: Peer
     program: str
@@ -47,14 +47,14 @@ class Record(NamedTuple):
         }
 
 
-def note(what: Happening, request: Request, now: float) -> Note:
-    """Write down what has just become of a request."""
+def note(what: Happening, request: Request, items: tuple[Item, ...], now: float) -> Note:
+    """Write down what has just become of a request, and of which of its items."""
     session = request.owner.session
     # Not the session itself: it would stay in memory for as long as the note.
     return (
         now,
         what,
-        request.items,
+        items,
         session.peer,
         session.program,
         request.terms,

@@ -74,7 +74,7 @@ class Watch:
             if len(self._events) >= EVENTS_MAX:
                 self._missed += len(concerned)
             elif concerned:
-                noted = note(what, request, now)
+                noted = note(what, request, request.items, now)
                 self._events.extend((noted, item) for item in concerned)
         if was_empty and not self._is_empty():
             self._wake_when_due()

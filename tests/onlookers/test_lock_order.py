@@ -313,6 +313,24 @@ def test_memory_is_bounded_and_the_oldest_pair_is_forgotten(monkeypatch: pytest.
     assert found(scene) == [{"y", "x 19"}]
 
 
+def test_so_is_that_of_pairs_that_are_taken_in_many_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_order, "SIGHTINGS_MAX", 10)
+    scene = Scene()
+    a, b, *_ = scene.sessions
+    order = scene.lookout.lock_order
+    assert order is not None
+    for number in range(5):
+        take(scene, a, f"x {number}", "y", id=20 * number + 1)
+        take(scene, a, f"x {number}", "y", SIX, id=20 * number + 5)
+        take(scene, a, f"x {number}", "y", U, id=20 * number + 9)
+        assert order.sightings <= 10
+    assert (order.pairs, order.sightings) == (3, 9)
+    take(scene, b, "y", "x 0")
+    assert found(scene) == []
+    take(scene, b, "y", "x 4", id=10)
+    assert found(scene) == [{"y", "x 4"}]
+
+
 def test_findings_are_bounded_and_that_there_are_more_is_told_once() -> None:
     scene = Scene()
     a, b, *_ = scene.sessions
