@@ -85,20 +85,20 @@ def _events(path: str, prefix: str) -> Iterator[_Event]:
     Raises:
         LockError: There was no daemon to begin with, or it does not serve this user.
     """
-    admin = AdminClient(path)
+    events: Iterator[_Event] = AdminClient(path).watch(prefix)
     while True:
-        with admin:
-            try:
-                yield from admin.watch(prefix)
-            except DaemonUnavailable:
-                yield {"what": "daemon gone", "detail": "the daemon has gone away"}
-        admin = _next_conversation(path)
+        try:
+            yield from events
+        except DaemonUnavailable:
+            yield {"what": "daemon gone", "detail": "the daemon has gone away"}
+        events = _next_events(path, prefix)
+        # Not before they are watched: what happens as soon as this was told is seen.
         yield {"what": "daemon back", "detail": "the daemon is back; what happened meanwhile was not seen"}
 
 
-def _next_conversation(path: str) -> AdminClient:
+def _next_events(path: str, prefix: str) -> Iterator[_Event]:
     while True:
         try:
-            return AdminClient(path)
+            return AdminClient(path).watch(prefix)
         except DaemonUnavailable:
             time.sleep(_PAUSE_SECONDS)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,57 +20,8 @@ from lockd_client import (
 from lockd_client import _admin as admin_module
 from lockd_client._ends import loss
 from lockd_wire import messages as m
-from lockd_wire.codec import TO_ADMIN, encode
-from lockd_wire.framing import FrameDecoder
-from lockd_wire.limits import FRAME_BYTES_MAX
-
-WELCOME = m.AdminWelcome(1, 1, "0.1.0")
-
-Answer = m.AdminReply | bytes
-
-
-class Peer:
-    """Answers each question with the next of its answers, and hangs up when there is none left."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.answers: list[Answer] = [WELCOME]
-        self.heard: list[m.AdminRequest] = []
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(path))
-        self._listener.listen()
-        self.is_over = threading.Event()
-        self._connection: socket.socket | None = None
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        decoder = FrameDecoder(FRAME_BYTES_MAX)
-        try:
-            connection, _ = self._listener.accept()
-        except OSError:
-            return
-        self._connection = connection
-        with connection:
-            while data := connection.recv(65_536):
-                decoder.receive_data(data)
-                while (body := decoder.peek()) is not None:
-                    decoder.advance()
-                    self.heard.append(TO_ADMIN.decode(body))
-                    if not self.answers:
-                        return
-                    answer = self.answers.pop(0)
-                    connection.sendall(answer if isinstance(answer, bytes) else encode(answer))
-        self.is_over.set()
-
-    def hang_up(self) -> None:
-        assert self._connection is not None
-        self._connection.shutdown(socket.SHUT_RDWR)
-
-    def stop(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
+from lockd_wire.codec import encode
+from support.admin_peer import Answer, Peer
 
 
 @pytest.fixture

@@ -8,11 +8,15 @@ import re
 import signal
 import threading
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
-from lockd.ctl.events import document, line
+from lockd.ctl.events import _events, document, line
 from lockd_client import Client, connect
+from lockd_wire import messages as m
+from lockd_wire.codec import encode
+from support.admin_peer import Peer
 from support.daemon import Daemon
 from support.lockctl import Lockctl, Program
 
@@ -103,6 +107,25 @@ def test_whoever_reads_it_may_have_enough(watcher: Program, client: Client, name
         pass
     assert watcher.wait() == 141
     assert watcher.complaint() == ""
+
+
+def test_that_it_is_back_is_told_when_it_is_watched_again(runtime_dir: Path) -> None:
+    """Whoever does something as soon as it is told that is told of it."""
+    path = runtime_dir / "admin.sock"
+    daemon = Peer(path)
+    daemon.answers.append(encode(m.Report(2, {})) + encode(m.Happened(2, 17, ())))
+    events = _events(str(path), "")
+    assert next(events)["what"] == "missed"
+    daemon.hang_up()
+    assert next(events)["what"] == "daemon gone"
+    daemon.stop()
+    path.unlink()
+    another = Peer(path)
+    another.answers.append(m.Report(2, {}))
+    assert next(events)["what"] == "daemon back"
+    assert another.heard[1:] == [m.Watch(2, "")]
+    another.hang_up()
+    another.stop()
 
 
 def test_a_restart_is_told_and_lived_through(own_daemon: Daemon) -> None:

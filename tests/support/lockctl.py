@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import IO, Any, Final, NamedTuple, Self
 
 from lockd_client import AdminClient
 
@@ -50,13 +51,21 @@ class Program:
 
     def line(self) -> str:
         """Wait for the next line of its standard output and return it, or nothing at the end."""
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().rstrip("\n")
+        return self._next_line(self._process.stdout)
 
     def complaint(self) -> str:
         """Wait for the next line of its standard error and return it, or nothing at the end."""
-        assert self._process.stderr is not None
-        return self._process.stderr.readline().rstrip("\n")
+        return self._next_line(self._process.stderr)
+
+    def _next_line(self, stream: IO[str] | None) -> str:
+        assert stream is not None
+        # One that says nothing ends, instead of being waited for without an end.
+        patience = threading.Timer(DEADLINE_SECONDS, self._process.kill)
+        patience.start()
+        try:
+            return stream.readline().rstrip("\n")
+        finally:
+            patience.cancel()
 
     def say(self, line: str) -> None:
         """Write a line to its standard input."""
