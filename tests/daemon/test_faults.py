@@ -27,7 +27,7 @@ from support.fault_cases import CASES, DURATIONS, Case, play
 from support.faults_of_the_kernel import out_of_memory
 
 #: Runs of each sort in the default tests.
-_SAMPLES = 3
+_SAMPLES = 2
 
 _SORTS = [(case, duration) for case in CASES for duration in DURATIONS]
 

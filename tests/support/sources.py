@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +24,13 @@ class Module(NamedTuple):
 
     @property
     def tree(self) -> ast.Module:
-        return ast.parse(self.source, self.name)
+        return _parsed(self)
+
+
+@cache
+def _parsed(module: Module) -> ast.Module:
+    """Parse a file once: each rule goes through all of them."""
+    return ast.parse(module.source, module.name)
 
 
 class Import(NamedTuple):

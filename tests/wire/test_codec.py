@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgpack import ExtType, Timestamp, packb
 
@@ -48,6 +48,7 @@ def refused(dialect: Dialect[Any], body: bytes) -> str:
 
 
 @each_message
+@settings(max_examples=40)
 @given(data=st.data())
 def test_what_is_encoded_is_decoded(message: type[m.Message], data: st.DataObject) -> None:
     said = data.draw(messages(message))
