@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from lockd.core import records as r
 from lockd.core.abandoned import Record as Abandoned
 from lockd.core.actions import LossReason
-from lockd.core.events import Demand, Item, Peer, Permits, Terms
+from lockd.core.events import Item, Peer, Permits, Terms
 from lockd.core.modes import Mode
 
 
@@ -39,6 +39,10 @@ _KINDS: Final[Mapping[type[Entry], str]] = {
     r.AbandonedGone: "-A",
     Loss: "L",
 }
+
+
+#: A recovery reads thousands, and the class of an enumeration takes its time to find a member.
+_MODES: Final[Mapping[str, Mode]] = {mode.value: mode for mode in Mode}
 
 
 class UnknownRecord(Exception):
@@ -77,11 +81,7 @@ def _request(session: int, id: int, owner: int, items: Any, terms: Any, *others:
 
 def _item(values: Any) -> Item:
     name, demand, is_asked = values
-    return Item(name, _demand(demand), is_asked)
-
-
-def _demand(values: Any) -> Demand:
-    return Mode(values) if isinstance(values, str) else Permits(*values)
+    return Item(name, _MODES[demand] if type(demand) is str else Permits(*demand), is_asked)
 
 
 def _abandoned(name: str, peer: Any, *others: Any) -> Abandoned:

@@ -10,7 +10,6 @@ from .actions import Loss
 from .book import Book
 from .records import (
     AbandonedGone,
-    Counters,
     GrantGone,
     Record,
     RequestRecord,
@@ -25,7 +24,7 @@ class Restoration:
     """Records, as they are read, and in the end the state that they describe."""
 
     def __init__(self) -> None:
-        self._counters = Counters(0, 0, 0)
+        self._last_token = self._last_session = self._last_place = 0
         self._sessions: dict[int, SessionRecord] = {}
         self._waiters: dict[tuple[int, int], RequestRecord] = {}
         self._grants: dict[int, RequestRecord] = {}
@@ -39,7 +38,7 @@ class Restoration:
                 self._add_request(record)
             case GrantGone():
                 # It may have come and gone by one event.
-                self._count(record.token)
+                self._last_token = max(self._last_token, record.token)
                 self._grants.pop(record.token, None)
                 self._waiters.pop((record.session, record.id), None)
                 self._note_request(record.session, record.last_request)
@@ -49,9 +48,9 @@ class Restoration:
             case SessionRecord():
                 self._sessions[record.id] = record
                 self._note_request(record.id, record.last_request)
-                self._count(session=record.id)
+                self._last_session = max(self._last_session, record.id)
             case SessionGone():
-                self._count(session=record.id)
+                self._last_session = max(self._last_session, record.id)
                 self._sessions.pop(record.id, None)
             case AbandonedRecord():
                 self._abandoned[record.name] = record
@@ -59,7 +58,9 @@ class Restoration:
             case AbandonedGone():
                 self._abandoned.pop(record.name, None)
             case _:
-                self._count(record.last_token, record.last_session, record.last_place)
+                self._last_token = max(self._last_token, record.last_token)
+                self._last_session = max(self._last_session, record.last_session)
+                self._last_place = max(self._last_place, record.last_place)
 
     def fill(self, book: Book, now: float, resume_window_seconds: float) -> None:
         """Enter everything into ``book``, in which there is nothing yet.
@@ -68,10 +69,10 @@ class Restoration:
         from the records afterwards counts as changed (J3).
         """
         book.begin(now)
-        book.last_token = max(book.last_token, self._counters.last_token)
+        book.last_token = max(book.last_token, self._last_token)
         book.first_token = book.last_token
-        book.last_session = max(book.last_session, self._counters.last_session)
-        book.last_place = self._counters.last_place
+        book.last_session = max(book.last_session, self._last_session)
+        book.last_place = self._last_place
         for abandoned in self._abandoned.values():
             book.abandoned.restore(abandoned)
         due_at_least = now + resume_window_seconds
@@ -104,21 +105,17 @@ class Restoration:
 
     def _add_request(self, record: RequestRecord) -> None:
         self._note_request(record.session, record.last_request)
-        self._count(record.token, place=record.place if not record.token else 0)
         if record.token:
+            self._last_token = max(self._last_token, record.token)
             self._waiters.pop((record.session, record.id), None)
             self._grants[record.token] = record
         else:
+            self._last_place = max(self._last_place, record.place)
             self._waiters[record.session, record.id] = record
 
     def _note_request(self, session: int, last_request: int) -> None:
-        self._last_requests[session] = max(last_request, self._last_requests.get(session, 0))
-
-    def _count(self, token: int = 0, session: int = 0, place: int = 0) -> None:
-        counters = self._counters
-        self._counters = Counters(
-            max(counters.last_token, token), max(counters.last_session, session), max(counters.last_place, place)
-        )
+        if last_request > self._last_requests.get(session, -1):
+            self._last_requests[session] = last_request
 
 
 def _restored_session(record: SessionRecord, book: Book, last_request: int) -> Session:
