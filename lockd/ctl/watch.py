@@ -117,8 +117,10 @@ class Watch:
             return
         self._conversation = Conversation(sock)
         self._is_welcome = False
-        # Nothing is answered before, so no news can have been missed.
+        # Nothing is answered before, so no answer can have been missed.
         self._conversation.say(introduction("lockctl"))
+        # But the end can: a daemon that is just being killed hangs up on everybody before its listening socket is gone.
+        self._listen(self._conversation)
 
     def _listen(self, conversation: Conversation) -> None:
         for message in conversation.messages():

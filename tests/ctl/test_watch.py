@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
 import pytest
 
+from lockd.ctl import watch as watching
 from lockd.ctl.watch import TAKEN, Watch
 from lockd_client import Client, connect
 from lockd_client._standing import LEASE
@@ -47,6 +49,26 @@ def ask_once(watch: Watch) -> str:
 
     wait_until(is_answered, "the daemon has answered")
     return reasons[-1]
+
+
+def test_a_daemon_that_is_gone_before_there_is_news_of_it_is_asked_again(
+    daemon: Daemon, client: Client, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listening socket of one that is killed takes somebody in, and is gone before that one can ask for news."""
+    reach = watching._connected_socket
+
+    def reach_the_dying(path: str) -> socket.socket:
+        monkeypatch.setattr(watching, "_connected_socket", reach)
+        near, far = socket.socketpair()
+        far.close()
+        return near
+
+    monkeypatch.setattr(watching, "_connected_socket", reach_the_dying)
+    with client.lock(name) as grant:
+        watch = Watch(daemon.client_socket, (name,), grant.token, is_leased=False)
+        assert watch.look() == ""
+        assert watch.seconds_left is not None
+        wait_until(lambda: watch.look() == "" and not watch.is_heard and watch.seconds_left is None, "it has asked")
 
 
 def test_a_grant_is_held_until_it_is_gone(daemon: Daemon, lockctl: Lockctl, name: str) -> None:
