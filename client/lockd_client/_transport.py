@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _socket
-import os
 import sys
 from _thread import get_ident
 
@@ -18,6 +17,11 @@ _READ_AT_ONCE = (_socket.MSG_DONTWAIT,)
 #: Without MSG_NOSIGNAL a dead daemon would kill those programs that have made SIGPIPE deadly again.
 _SEND_FLAGS = (_socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL,)
 
+#: Asks for a number that no other socket ever has on this machine. Linux 4.12 and newer; the socket module has no name
+#: for it.
+_SO_COOKIE = 57
+_COOKIE_BYTES = 8
+
 _TAKEN = "its descriptor was closed by this program"
 
 
@@ -31,8 +35,9 @@ class Transport:
     def __init__(self, sock: _socket.socket) -> None:
         #: The number of the descriptor, as it was.
         self.number = sock.fileno()
-        status = os.fstat(self.number)
-        self._inode, self._device = status.st_ino, status.st_dev
+        self._cookie = sock.getsockopt(_socket.SOL_SOCKET, _SO_COOKIE, _COOKIE_BYTES)
+        # Asks whether something has arrived, once somebody has wanted to know.
+        self._poll_news: Callable[[int], list[tuple[int, int]]] | None = None
         # The threads that wait by its number, which has to stand for it until they have woken up: poll looks the number
         # up once more then. The last of them closes what was given up meanwhile.
         self._waiters: set[int] = set()
@@ -44,16 +49,17 @@ class Transport:
         """Make sure that the number still stands for our socket.
 
         A program may close all descriptors that it does not know of (`os.closerange`), and the next file that it opens
-        gets our number. Not a byte may go into that file or be read from it.
+        gets our number. Not a byte may go into that file or be read from it. The system is asked before each send and
+        read, in the way that takes it least: fstat takes Python three times as long.
 
         Raises:
             DescriptorTaken: It does not.
         """
         try:
-            status = os.fstat(self.number)
+            cookie = self._sock.getsockopt(_socket.SOL_SOCKET, _SO_COOKIE, _COOKIE_BYTES)
         except OSError:
             raise DescriptorTaken(_TAKEN) from None
-        if status.st_ino != self._inode or status.st_dev != self._device:
+        if cookie != self._cookie:
             raise DescriptorTaken(_TAKEN)
 
     def sending(self, data: bytes) -> Iterator[int]:
@@ -84,11 +90,14 @@ class Transport:
     def has_news(self) -> bool:
         """Whether something has arrived, or the end of the connection has. May be wrong if the descriptor is not ours
         any more: whoever reads finds out."""
-        import select
-
-        poll = select.poll()
-        poll.register(self.number, select.POLLIN)
-        return bool(poll.poll(0))
+        poll = self._poll_news
+        if poll is None:
+            poll = self._poll_news = _polling(self.number)
+        try:
+            return bool(poll(0))
+        except RuntimeError:
+            # Another thread is asking. It may be told something.
+            return True
 
     def wait_for_room(self, *, or_data: bool = False) -> None:
         """Wait until something can be sent, or else, if ``or_data``, received."""
@@ -177,3 +186,11 @@ class Transport:
             sock.detach()
         else:
             self.drop_copy()
+
+
+def _polling(number: int) -> Callable[[int], list[tuple[int, int]]]:
+    import select
+
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return poll.poll

@@ -27,10 +27,12 @@ _NO_FACTS = 0x80
 _ACQUIRE_TYPE, _RELEASE_TYPE, _GRANTED_TYPE = 4, 5, 34
 
 _ACQUIRE_BEGINNING: Final = Struct(">IBBBQBQ")
-_RELEASE: Final = Struct(">BBBQBQB")
 _RELEASE_FRAME: Final = Struct(">IBBBQBQB")
-_GRANTED: Final = Struct(">BBBQBQBQB")
 _GRANTED_FRAME: Final = Struct(">IBBBQBQBQB")
+
+# The bodies of these two, of which nothing but the numbers is looked at.
+_RELEASE: Final = Struct(">3xQxQx")
+_GRANTED: Final = Struct(">3xQxQxQx")
 
 #: The bytes of ACQUIRE up to its items: with an id and an owner of one byte each, and in the frames that are made here.
 SHORTEST_BEGINNING_BYTES: Final = 8
@@ -57,17 +59,26 @@ def granted(number: int, covered: int, token: int) -> bytes:
     )
 
 
+# Taken for one large number, a body differs from the one with the greatest numbers that there can be in the bits of its
+# own numbers only. So one comparison tells whether all the rest is as it has to be.
+_GREATEST_RELEASE: Final = int.from_bytes(release(UINT_MAX, UINT_MAX)[4:], "big")
+_GREATEST_GRANTED: Final = int.from_bytes(granted(UINT_MAX, UINT_MAX, UINT_MAX)[4:], "big")
+_BITS_OF_RELEASE: Final = _GREATEST_RELEASE ^ int.from_bytes(release(0, 0)[4:], "big")
+_BITS_OF_GRANTED: Final = _GREATEST_GRANTED ^ int.from_bytes(granted(0, 0, 0)[4:], "big")
+
+# What a named tuple does for its making, without the call of a function.
+_made = tuple.__new__
+
+
 def _read_release(body: bytes) -> Release | None:
-    array, kind, a, number, b, token, confirm = _RELEASE.unpack(body)
-    if array == _ARRAY_OF_4 and kind == _RELEASE_TYPE and a == b == _UINT64 and confirm == _FALSE:
-        return Release(number, token, False) if number <= UINT_MAX and token <= UINT_MAX else None
+    if int.from_bytes(body, "big") | _BITS_OF_RELEASE == _GREATEST_RELEASE:
+        return _made(Release, (*_RELEASE.unpack(body), False))
     return None
 
 
 def _read_granted(body: bytes) -> Granted | None:
-    array, kind, a, number, b, covered, c, token, facts = _GRANTED.unpack(body)
-    if array == _ARRAY_OF_5 and kind == _GRANTED_TYPE and a == b == c == _UINT64 and facts == _NO_FACTS:
-        return Granted(number, covered, token, {}) if max(number, covered, token) <= UINT_MAX else None
+    if int.from_bytes(body, "big") | _BITS_OF_GRANTED == _GREATEST_GRANTED:
+        return _made(Granted, (*_GRANTED.unpack(body), {}))
     return None
 
 

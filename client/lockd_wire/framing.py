@@ -22,6 +22,8 @@ class FrameDecoder:
     def __init__(self, frame_bytes_max: int) -> None:
         self._frame_bytes_max = frame_bytes_max
         self._buffer = bytearray()
+        # Where the frame ends that `peek` has given back.
+        self._end = 0
         #: Adds what was read from the stream. It is the buffer's own method, and no function around it, so that a
         #: reader can go from `recv` to here without a bytecode in between, at which an interrupt could lose what was
         #: read.
@@ -41,13 +43,12 @@ class FrameDecoder:
         buffer = self._buffer
         if len(buffer) < _HEADER_BYTES:
             return None
-        end = _HEADER_BYTES + self._length(buffer[:_HEADER_BYTES])
+        self._end = end = _HEADER_BYTES + self._length(buffer[:_HEADER_BYTES])
         return bytes(buffer[_HEADER_BYTES:end]) if len(buffer) >= end else None
 
     def advance(self) -> None:
         """Drop the frame that `peek` has just given back."""
-        length = int.from_bytes(self._buffer[:_HEADER_BYTES], "big")
-        del self._buffer[: _HEADER_BYTES + length]
+        del self._buffer[: self._end]
 
     def frames(self, data: bytes) -> Iterator[bytes]:
         """Add what was read and return the bodies of all frames that are complete with it, each of which is dropped

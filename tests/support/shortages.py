@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from lockd_client import _addresses, _transport, _watcher
+from lockd_client import _addresses, _watcher
 
 SHORTAGES: Final[dict[str, Callable[[], Exception]]] = {
     "EMFILE": lambda: OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
@@ -45,7 +45,6 @@ class Shortage:
         self._made: set[int] = set()
         wait_for_end, dup = _watcher._wait_for_end, fcntl.fcntl
         patch.setattr(_addresses, "_socket", _Names(_socket, socket=self._socket_type()))
-        patch.setattr(_transport, "os", _Names(os, fstat=lambda number: self._call(os.fstat, number)))
         patch.setattr(fcntl, "fcntl", lambda *args: self._call(dup, *args))
         patch.setattr(_watcher, "_wait_for_end", lambda number: self._call(wait_for_end, number))
 
@@ -96,6 +95,9 @@ class Shortage:
 
             def connect(self, address: Any, /) -> None:
                 shortage._call(super().connect, address)
+
+            def getsockopt(self, *args: Any) -> Any:
+                return shortage._call(super().getsockopt, *args)
 
             def settimeout(self, value: float | None, /) -> None:
                 shortage._call(super().settimeout, value)
