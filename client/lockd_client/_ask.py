@@ -46,6 +46,7 @@ class Ask:
 
     __slots__ = (
         "_said",
+        "calls_back",
         "is_reentrant",
         "is_tree",
         "items",
@@ -81,8 +82,9 @@ class Ask:
         self.is_tree = bool(tree)
         #: Whether an owner that has all this already may have it once more.
         self.is_reentrant = bool(reentrant)
-        #: Whether the daemon may take it away.
+        #: What is to be called, and whether anything is.
         self.on_wait, self.on_yield, self.on_lost = on_wait, on_yield, on_lost
+        self.calls_back = on_wait is not None or on_yield is not None or on_lost is not None
         #: The timeout as the protocol has it. To find out tells of a mistake where it is made.
         self.seconds = seconds_of(self.timeout)
         self._said = b""

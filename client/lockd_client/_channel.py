@@ -26,7 +26,7 @@ from .errors import AccessDenied, DaemonUnavailable, DeadlockDetected, LockError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import ParamSpec, TypeVar
+    from typing import TypeVar, TypeVarTuple, Unpack
 
     from lockd_wire import messages as m
     from lockd_wire.messages import DaemonMessage
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from ._transport import Transport
     from ._watcher import Watcher
 
-    _P = ParamSpec("_P")
     _T = TypeVar("_T")
+    _Ts = TypeVarTuple("_Ts")
 
 #: How long `Channel.close` waits for the daemon to hang up, which says that everything is free.
 CLOSE_SECONDS = 1.0
@@ -203,7 +203,7 @@ class Channel(Connection):
         self._mutex = allocate_lock()
         self._inside = 0
 
-    def _section(self, section: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    def _section(self, section: Callable[[Unpack[_Ts]], _T], *args: *_Ts) -> _T:
         thread = get_ident()
         if self._inside == thread:
             raise DeadlockDetected(_IN_A_HANDLER)
@@ -213,7 +213,7 @@ class Channel(Connection):
             with self._mutex:
                 self._inside = thread
                 try:
-                    return section(*args, **kwargs)
+                    return section(*args)
                 finally:
                     self._inside = 0
         finally:
@@ -240,10 +240,13 @@ class Channel(Connection):
 
     def _look(self, waiting: Waiting) -> None:
         """See whether the answer is there, and otherwise whether this thread reads next or sleeps."""
-        other = None if waiting.is_reader else self._present_reader()
+        other = None
+        if not waiting.is_reader:
+            other = self._present_reader()
+            if other is None:
+                self._reader = ref(waiting)
+                waiting.is_reader = True
         if other is None:
-            self._reader = ref(waiting)
-            waiting.is_reader = True
             self._handle_received()
         if self._unsent:
             self._flush()

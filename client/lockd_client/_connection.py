@@ -78,10 +78,11 @@ class Connection:
             self._handle_received()
 
     def _flush(self) -> None:
-        if self._machine.is_down:
+        machine = self._machine
+        if machine.is_down:
             return
         try:
-            self._machine.outbox.flush(self._transport.sending)
+            machine.outbox.flush(self._transport.sending)
         except BlockingIOError:
             return
         except DescriptorTaken:

@@ -203,14 +203,14 @@ class Lock:
         return session is not None and session.is_held_by(this_owner(), self._ask)
 
     def _keep(self, session: Session, waiting: Waiting, owner: int, answer: Granted) -> Grant:
-        ask = self._ask
+        ask, grants = self._ask, self._grants
         standing = session.standing(answer, ask)
         abandoned = _abandonments(answer.facts) if answer.facts else ()
         grant = Grant(session, owner, waiting.id, standing, ask.label, abandoned)
         session.hold(waiting, grant, standing)
-        if self._grants:
+        if grants:
             self._forget_what_ended()
-        self._grants.append(grant)
+        grants.append(grant)
         return grant
 
     def _give_back(self, grant: Grant | None, confirm: bool) -> None:

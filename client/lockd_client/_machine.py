@@ -234,7 +234,8 @@ class Machine(Speaker):
         decoder = self.decoder
         while (body := decoder.peek()) is not None:
             message = TO_CLIENT.decode(body)
-            request = self.requests.get(message.id)
+            number = message.id
+            request = self.requests.get(number)
             if self.conversions:
                 self._note_conversion(message)
             if self._adoptions:
@@ -246,8 +247,9 @@ class Machine(Speaker):
                 pending.answer = message
                 pending.wake()
             # Last of all: an answer that was not made use of, because of an interrupt, is not settled.
-            self.unsettled.note_answer(message.id, message.covered)
-            decoder.advance()
+            self.unsettled.note_answer(number, message.covered)
+            if not decoder.advance():
+                break
 
     def wake_one(self) -> None:
         """Wake one of those who sleep, if any does."""
@@ -280,20 +282,19 @@ class Machine(Speaker):
                 self.unsettled.drop(number)
 
     def _release(self, held: Held) -> None:
-        if held.standing.loss == HANDED_OVER:
+        standing = held.standing
+        if standing.loss == HANDED_OVER:
             return
         # Of something that was lost it says that this has been heard.
         number = self._next_id()
-        if self._adoptions or self._is_entered_again(held.standing):
+        if self._adoptions or (standing.is_reentrant and self._is_entered_again(standing)):
             # By the token it would be taken away from the thread that adopts it, if it is this, and said twice after
             # an interrupt, it would take away two entries.
             self._put_silent(number, encode(m.Cancel(number, held.request)))
         else:
-            self._put_silent(number, fixed.release(number, held.standing.token))
+            self._put_silent(number, fixed.release(number, standing.token))
 
     def _is_entered_again(self, standing: Standing) -> bool:
-        if not standing.is_reentrant:
-            return False
         return any([held.standing is standing for held in tuple(self.held.values())])
 
     def _take_back(self, request: int) -> None:

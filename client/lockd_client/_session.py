@@ -70,8 +70,10 @@ class Session:
         Whoever calls this has to `hold` the grant, or to `abandon` the request if anything raises before he has the
         grant where it belongs.
         """
-        waiting.on_wait = ask.on_wait
-        return self._outcome(waiting, self._channel.call(waiting, self._machine.acquire, owner, ask.said_with(timeout)))
+        waiting.on_wait, channel = ask.on_wait, self._channel
+        answer = channel.call(waiting, self._machine.acquire, owner, ask.said_with(timeout))
+        # The usual thing, which needs no more than this.
+        return answer if type(answer) is Granted and channel.end is None else self._outcome(waiting, answer)
 
     def adopt(self, waiting: Waiting, owner: int, ticket: str) -> Granted | Failed:
         """Ask for the grant that a ticket was made for. What `acquire` says holds for this as well."""
@@ -108,11 +110,13 @@ class Session:
 
     def standing(self, answer: Granted, ask: Ask) -> Standing:
         """Return what was granted."""
-        standing = self._machine.standing_of(answer.token) if ask.is_reentrant else None
+        is_reentrant = ask.is_reentrant
+        standing = self._machine.standing_of(answer.token) if is_reentrant else None
         if standing is None:
             standing = Standing(answer.token, ask.items, ask.is_tree)
-            standing.on_lost, standing.on_yield, standing.on_wait = ask.on_lost, ask.on_yield, ask.on_wait
-        if ask.is_reentrant:
+            if ask.calls_back:
+                standing.on_lost, standing.on_yield, standing.on_wait = ask.on_lost, ask.on_yield, ask.on_wait
+        if is_reentrant:
             # The first entry need not have been made by a request that was.
             standing.is_reentrant = True
         return standing

@@ -106,7 +106,7 @@ class Speaker:
 
     def _unsent(self) -> Iterator[m.ClientMessage]:
         decoder = FrameDecoder(FRAME_BYTES_MAX)
-        for _, frame in self.outbox.frames:
+        for frame, _ in self.outbox.frames:
             decoder.receive_data(frame)
             while (body := decoder.peek()) is not None:
                 yield TO_DAEMON.decode(body)

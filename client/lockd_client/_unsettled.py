@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class Unsettled:
     """Frames that have been said, by their ids. Every change is one step, so that no interrupt finds half of one."""
 
-    __slots__ = ("_answerable", "_silent")
+    __slots__ = ("_answerable", "_silent", "add", "add_silent")
 
     def __init__(self) -> None:
         # Those that will have an answer, and those that are known to have had their effect by what is covered.
         self._answerable: dict[int, bytes] = {}
         self._silent: dict[int, bytes] = {}
-
-    def add(self, number: int, frame: bytes) -> None:
-        """Note what will have an answer."""
-        self._answerable[number] = frame
-
-    def add_silent(self, number: int, frame: bytes) -> None:
-        """Note what need not have an answer."""
-        self._silent[number] = frame
+        #: Notes what will have an answer, and what need not have one. These are the methods of the dicts, and no
+        #: functions around them, because they are called for every lock that is taken.
+        self.add: Callable[[int, bytes], None] = self._answerable.__setitem__
+        self.add_silent: Callable[[int, bytes], None] = self._silent.__setitem__
 
     def note_answer(self, number: int, covered: int) -> None:
         """Note that a message has come: what it answers, and up to where requests have had their effect.
@@ -29,9 +29,10 @@ class Unsettled:
             covered: The greatest id of which that is known.
         """
         self._answerable.pop(number, None)
+        silent = self._silent
         # Usually there is one, the release before this.
-        while self._silent and (first := next(iter(self._silent))) <= covered:
-            self._silent.pop(first, None)
+        while silent and (first := next(iter(silent))) <= covered:
+            silent.pop(first, None)
 
     def drop(self, number: int) -> None:
         """Forget a request of which the answer is of no interest any more."""

@@ -43,12 +43,17 @@ class FrameDecoder:
         buffer = self._buffer
         if len(buffer) < _HEADER_BYTES:
             return None
-        self._end = end = _HEADER_BYTES + self._length(buffer[:_HEADER_BYTES])
+        length = int.from_bytes(buffer[:_HEADER_BYTES], "big")
+        if not 0 < length <= self._frame_bytes_max:
+            raise self._refusal(length)
+        self._end = end = _HEADER_BYTES + length
         return bytes(buffer[_HEADER_BYTES:end]) if len(buffer) >= end else None
 
-    def advance(self) -> None:
-        """Drop the frame that `peek` has just given back."""
-        del self._buffer[: self._end]
+    def advance(self) -> bool:
+        """Drop the frame that `peek` has just given back, and return whether there is anything behind it."""
+        buffer = self._buffer
+        del buffer[: self._end]
+        return bool(buffer)
 
     def frames(self, data: bytes) -> Iterator[bytes]:
         """Add what was read and return the bodies of all frames that are complete with it, each of which is dropped
@@ -72,7 +77,10 @@ class FrameDecoder:
         size = len(data)
         try:
             while (begin := at + _HEADER_BYTES) <= size:
-                end = begin + self._length(data[at:begin])
+                length = int.from_bytes(data[at:begin], "big")
+                if not 0 < length <= self._frame_bytes_max:
+                    raise self._refusal(length)
+                end = begin + length
                 if end > size:
                     return
                 yield data[begin:end]
@@ -81,8 +89,5 @@ class FrameDecoder:
             if buffer or at < size:
                 buffer[:] = data[at:]
 
-    def _length(self, header: bytes | bytearray) -> int:
-        length = int.from_bytes(header, "big")
-        if not 0 < length <= self._frame_bytes_max:
-            raise RemoteWireError(f"a frame announces {length} bytes: a frame has 1 to {self._frame_bytes_max}")
-        return length
+    def _refusal(self, length: int) -> RemoteWireError:
+        return RemoteWireError(f"a frame announces {length} bytes: a frame has 1 to {self._frame_bytes_max}")
