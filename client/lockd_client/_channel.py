@@ -15,8 +15,8 @@ and the thread whose call it ends takes its request back and leaves the role to 
 from __future__ import annotations
 
 from _thread import allocate_lock, get_ident, start_new_thread
+from _weakref import ref
 from time import monotonic
-from weakref import ref
 
 from . import _ends as ends
 from ._connection import Connection

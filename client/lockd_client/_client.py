@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from _thread import RLock
+from _warnings import warn
 
 from lockd_wire.endpoints import client_socket
 from lockd_wire.names import fault_of_program
@@ -15,7 +15,6 @@ from ._ask import Ask, checked_text, lock_item, semaphore_item, several
 from ._forks import renew_after_fork
 from ._lock import Lock
 from ._program import default_program
-from ._rwlock import RWLock
 from ._session import RECONNECT_SECONDS, Session
 from ._words import printable
 from .errors import BadRequest
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from ._ask import Terms, WireItem
     from ._grant import Grant
+    from ._rwlock import RWLock
 
 
 class Client:
@@ -70,6 +70,8 @@ class Client:
 
     def rwlock(self, name: str, **terms: Unpack[Terms]) -> RWLock:
         """Return a lock that many may hold to read, or one to write. The arguments are those of `lock`."""
+        from ._rwlock import RWLock
+
         return RWLock(self, name, terms)
 
     def semaphore(self, name: str, limit: int, permits: int = 1, **terms: Unpack[Terms]) -> Lock:
@@ -219,7 +221,7 @@ class Client:
     def __del__(self, _is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         # What is still held through it keeps the session open.
         if not _is_finalizing() and not self._is_default and self.open_session is not None:
-            warnings.warn(f"{self!r} was never closed", ResourceWarning, stacklevel=2, source=self)
+            warn(f"{self!r} was never closed", ResourceWarning, stacklevel=2, source=self)
 
 
 def _items_of(wanted: object) -> tuple[WireItem, ...]:

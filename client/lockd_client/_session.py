@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
+from _warnings import warn
 
 from lockd_wire.messages import Failed, Granted, Lost, State, Ticket
 
@@ -301,7 +301,7 @@ class Session:
             return
         if not self.release_if_held(held.request) or held.standing.loss:
             return
-        warnings.warn(
+        warn(
             f"the lock {described(held.standing.items)} was still held when it was collected, and has been released: "
             "use `with`, or release it",
             ResourceWarning,

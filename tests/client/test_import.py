@@ -16,18 +16,10 @@ import lockd_client
 from support.scripted_daemon import ScriptedDaemon
 
 # What takes milliseconds to import and is not needed. Whatever already runs in a bare interpreter does not count.
-SLOW = (
-    "asyncio",
-    "contextlib",
-    "dataclasses",
-    "inspect",
-    "logging",
-    "pathlib",
-    "selectors",
-    "socket",
-    "threading",
-    "typing",
-)
+SLOW = {
+    *("asyncio", "contextlib", "dataclasses", "enum", "functools", "inspect", "logging", "pathlib", "re", "selectors"),
+    *("select", "signal", "socket", "subprocess", "threading", "types", "typing", "warnings", "weakref"),
+}
 
 
 def python(*arguments: str) -> str:
@@ -52,11 +44,14 @@ print(*files - sys.stdlib_module_names)
 def test_nothing_slow_is_imported() -> None:
     program = "import sys; before = set(sys.modules); import lockd_client; print(*(set(sys.modules) - before))"
     imported = set(python("-I", "-c", program).split())
-    assert imported & set(SLOW) == set()
+    assert imported & SLOW == set()
 
 
-# What a program needs that converts, waits or adopts, and others do not.
-LAZY = {"_abandonment", "_adoption", "_conversion", "_cycle", "_upgrade", "_wait", "_watcher"}
+# What a program needs that converts, waits, adopts or administrates, for instance, and others do not.
+LAZY = {
+    *("_abandonment", "_admin", "_adoption", "_confirming", "_conversion", "_cycle", "_guarded", "_holders", "_path"),
+    *("_rwlock", "_upgrade", "_wait", "_watcher", "_wrappers"),
+}
 
 
 def test_what_few_programs_need_is_imported_when_they_do(daemon: ScriptedDaemon) -> None:
@@ -67,7 +62,7 @@ def show():
 show()
 with lockd_client.lock("a", timeout=1, label="why", lease=5, tree=True), lockd_client.rlock("b"):
     pass
-lockd_client.rwlock("c").read().locked()
+lockd_client.lock("c").locked()
 show()
 with lockd_client.lock("d", on_lost=print):
     pass
@@ -80,6 +75,21 @@ show()
     assert used & LAZY == set()
     assert watched & LAZY == {"_watcher"}
     assert {module.stem for module in Path(lockd_client.__file__).parent.glob("_*.py")} >= LAZY
+
+
+def test_what_is_imported_late_is_there_like_everything_else() -> None:
+    """Whether it has been asked for or not."""
+    program = """
+import lockd_client
+before = set(dir(lockd_client))
+assert before >= set(lockd_client.__all__)
+from lockd_client import *
+assert set(dir(lockd_client)) >= before
+print(*(f"{name}={eval(name).__name__}" for name in lockd_client.__all__))
+"""
+    assert python("-c", program).split() == [f"{name}={name}" for name in lockd_client.__all__]
+    with pytest.raises(AttributeError, match="module 'lockd_client' has no attribute 'look'"):
+        lockd_client.look  # type: ignore[attr-defined]  # noqa: B018  # That is what is tested.
 
 
 def test_the_time_that_it_takes_is_reported(
