@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from . import texts
-from .grammar import add_command, add_sockets, seconds
+from .grammar import add_command, add_sockets
+from .values import seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

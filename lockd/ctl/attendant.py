@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import _socket
 import os
-import signal
 import sys
 from time import monotonic
 
@@ -26,7 +25,7 @@ from lockd_wire.messages import Lost
 from . import statuses
 from .complaints import complain
 from .conversation import Conversation
-from .signals import die_of, is_from_kernel, stop_here
+from .signals import die_of, is_from_kernel, signal, stop_here
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 
 from . import statuses
@@ -57,14 +56,3 @@ def add_sockets(command: argparse.ArgumentParser) -> None:
     """Let the command be told which daemon is meant."""
     command.add_argument("--admin-socket", metavar="PATH", help="the admin socket, instead of $LOCKD_ADMIN_SOCKET")
     command.add_argument("--socket", metavar="PATH", help="the client socket; the admin socket is beside it")
-
-
-def seconds(text: str) -> float:
-    """Return the duration that an option is given."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds: 0, 2.5 and 60 are")
-    return seconds

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Sequence
 
 from . import statuses
-from .parser import parser
+from .quickly import quick_options
+from .signals import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,10 +24,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if "_ARGCOMPLETE" in os.environ:
             from .completion import answer_shell
+            from .parser import parser
 
             answer_shell(parser(()))
-        options = parser(words).parse_args(words)
+        options = quick_options(words) or _read(words)
         status: int = options.carry_out(options)
     except KeyboardInterrupt:
         return statuses.SIGNALLED + signal.SIGINT
     return status
+
+
+def _read(words: Sequence[str]) -> Any:
+    from .parser import parser
+
+    return parser(words).parse_args(words)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import _socket
 import os
-import signal
 import sys
 
 from . import statuses
 from .attendant import AWAITED, Attendant
 from .complaints import complain
-from .signals import die_of_interrupts, request_news
+from .signals import die_of_interrupts, request_news, signal
 from .take import become
 
 TYPE_CHECKING = False

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as signal
     from _socket import socket
+else:
+    # The public module makes enumerations of the same names, which takes as long as importing a third of the library.
+    import _signal as signal
 
 #: Python ignores these, and what is ignored stays ignored in a command.
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)

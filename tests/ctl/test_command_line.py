@@ -9,8 +9,10 @@ import pytest
 
 from lockd.ctl import statuses
 from lockd.ctl.errand import errand_of
+from lockd.ctl.locking import OPTIONS
 from lockd.ctl.main import main
 from lockd.ctl.parser import parser
+from lockd.ctl.quickly import quick_options
 
 COMMANDS = ("run", "exec", "list", "show", "sessions", "status")
 MINUTE = "60"
@@ -21,55 +23,127 @@ def errand(*words: str) -> dict[str, Any]:
     return errand_of(parser(["run"]).parse_args(["run", *words]))._asdict()
 
 
-@pytest.mark.parametrize(
-    ("words", "is_understood_as"),
-    [
-        (["x", "ls"], {"name": "x", "command": ("ls",), "items": (("x", "exclusive"),), "timeout": None, "label": ""}),
-        (["x", "--", "ls", "-l"], {"name": "x", "command": ("ls", "-l")}),
-        (["x", "ls", "-n", "-s", "--", "-E", "5"], {"command": ("ls", "-n", "-s", "--", "-E", "5"), "timeout": None}),
-        (["--", "x", "ls"], {"name": "x", "command": ("ls",)}),
-        (["x", "--", "--", "a"], {"command": ("--", "a")}),
-        (["-s", "x", "ls"], {"items": (("x", "shared"),)}),
-        (["--shared", "x", "ls"], {"items": (("x", "shared"),)}),
-        (["-x", "x", "ls"], {"items": (("x", "exclusive"),)}),
-        (["-e", "x", "ls"], {"items": (("x", "exclusive"),)}),
-        (["-s", "--exclusive", "x", "ls"], {"items": (("x", "exclusive"),)}),
-        (["--mode", "SIX", "x", "ls"], {"items": (("x", "SIX"),)}),
-        (["--permits", "2/5", "x", "ls"], {"items": (("x", 2, 5),)}),
-        (["--and", "y", "-s", "x", "ls"], {"name": "x", "items": (("x", "shared"), ("y", "exclusive"))}),
-        (
-            ["--and", "y=shared", "--and", "z=1/4", "x", "ls"],
-            {"items": (("x", "exclusive"), ("y", "shared"), ("z", 1, 4))},
-        ),
-        (["--and", "y=1", "x", "ls"], {"items": (("x", "exclusive"), ("y=1", "exclusive"))}),
-        (["--and", "y=shared=update", "x", "ls"], {"items": (("x", "exclusive"), ("y=shared", "update"))}),
-        (["--and", "y/1/4", "x", "ls"], {"items": (("x", "exclusive"), ("y/1/4", "exclusive"))}),
-        (["x", "ls"], {"is_tree": False, "lease": None}),
-        (["--tree", "--lease", "2.5", "x/y", "ls"], {"is_tree": True, "lease": 2.5}),
-        (["-n", "x", "ls"], {"timeout": 0.0}),
-        (["--nb", "x", "ls"], {"timeout": 0.0}),
-        (["--nonblock", "x", "ls"], {"timeout": 0.0}),
-        (["-w", ".007", "x", "ls"], {"timeout": 0.007}),
-        (["-w5", "x", "ls"], {"timeout": 5.0}),
-        (["--wait", "0", "x", "ls"], {"timeout": 0.0}),
-        (["--timeout=2.5", "x", "ls"], {"timeout": 2.5}),
-        (["-w", "1e99", "x", "ls"], {"timeout": None}),
-        (["-n", "-w", "3", "x", "ls"], {"timeout": 0.0}),
-        (["-sn", "x", "ls"], {"items": (("x", "shared"),), "timeout": 0.0}),
-        (["-E", "0", "x", "ls"], {"conflict_status": 0}),
-        (["--conflict-exit-code", "255", "x", "ls"], {"conflict_status": 255}),
-        (["--label", "a reason", "x", "ls"], {"label": "a reason"}),
-        (["-o", "x", "ls"], {"command": ("ls",)}),
-        (["x", "-c", "a | b"], {"name": "x", "command": ("/bin/shell", "-c", "a | b")}),
-        (["x", "--command", "a | b"], {"command": ("/bin/shell", "-c", "a | b")}),
-        (["-c", "a | b", "x"], {"name": "x", "command": ("/bin/shell", "-c", "a | b")}),
-        (["x", "--", "-c", "a"], {"command": ("-c", "a")}),
-    ],
-)
+SAID: list[tuple[list[str], dict[str, Any]]] = [
+    (["x", "ls"], {"name": "x", "command": ("ls",), "items": (("x", "exclusive"),), "timeout": None, "label": ""}),
+    (["x", "--", "ls", "-l"], {"name": "x", "command": ("ls", "-l")}),
+    (["x", "ls", "-n", "-s", "--", "-E", "5"], {"command": ("ls", "-n", "-s", "--", "-E", "5"), "timeout": None}),
+    (["--", "x", "ls"], {"name": "x", "command": ("ls",)}),
+    (["x", "--", "--", "a"], {"command": ("--", "a")}),
+    (["-s", "x", "ls"], {"items": (("x", "shared"),)}),
+    (["--shared", "x", "ls"], {"items": (("x", "shared"),)}),
+    (["-x", "x", "ls"], {"items": (("x", "exclusive"),)}),
+    (["-e", "x", "ls"], {"items": (("x", "exclusive"),)}),
+    (["-s", "--exclusive", "x", "ls"], {"items": (("x", "exclusive"),)}),
+    (["--mode", "SIX", "x", "ls"], {"items": (("x", "SIX"),)}),
+    (["--permits", "2/5", "x", "ls"], {"items": (("x", 2, 5),)}),
+    (["--and", "y", "-s", "x", "ls"], {"name": "x", "items": (("x", "shared"), ("y", "exclusive"))}),
+    (
+        ["--and", "y=shared", "--and", "z=1/4", "x", "ls"],
+        {"items": (("x", "exclusive"), ("y", "shared"), ("z", 1, 4))},
+    ),
+    (["--and", "y=1", "x", "ls"], {"items": (("x", "exclusive"), ("y=1", "exclusive"))}),
+    (["--and", "y=shared=update", "x", "ls"], {"items": (("x", "exclusive"), ("y=shared", "update"))}),
+    (["--and", "y/1/4", "x", "ls"], {"items": (("x", "exclusive"), ("y/1/4", "exclusive"))}),
+    (["x", "ls"], {"is_tree": False, "lease": None}),
+    (["--tree", "--lease", "2.5", "x/y", "ls"], {"is_tree": True, "lease": 2.5}),
+    (["-n", "x", "ls"], {"timeout": 0.0}),
+    (["--nb", "x", "ls"], {"timeout": 0.0}),
+    (["--nonblock", "x", "ls"], {"timeout": 0.0}),
+    (["-w", ".007", "x", "ls"], {"timeout": 0.007}),
+    (["-w5", "x", "ls"], {"timeout": 5.0}),
+    (["--wait", "0", "x", "ls"], {"timeout": 0.0}),
+    (["--timeout=2.5", "x", "ls"], {"timeout": 2.5}),
+    (["-w", "1e99", "x", "ls"], {"timeout": None}),
+    (["-n", "-w", "3", "x", "ls"], {"timeout": 0.0}),
+    (["-sn", "x", "ls"], {"items": (("x", "shared"),), "timeout": 0.0}),
+    (["-E", "0", "x", "ls"], {"conflict_status": 0}),
+    (["--conflict-exit-code", "255", "x", "ls"], {"conflict_status": 255}),
+    (["--label", "a reason", "x", "ls"], {"label": "a reason"}),
+    (["-o", "x", "ls"], {"command": ("ls",)}),
+    (["x", "-c", "a | b"], {"name": "x", "command": ("/bin/shell", "-c", "a | b")}),
+    (["x", "--command", "a | b"], {"command": ("/bin/shell", "-c", "a | b")}),
+    (["-c", "a | b", "x"], {"name": "x", "command": ("/bin/shell", "-c", "a | b")}),
+    (["x", "--", "-c", "a"], {"command": ("-c", "a")}),
+]
+
+
+@pytest.mark.parametrize(("words", "is_understood_as"), SAID)
 def test_what_can_be_said(words: list[str], is_understood_as: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHELL", "/bin/shell")
     understood = errand(*words)
     assert understood | is_understood_as == understood
+
+
+#: What nobody has to be told slowly.
+PLAIN = [
+    [],
+    ["-s"],
+    ["--shared", "-x"],
+    ["--mode", "SIX"],
+    ["--mode=SIX", "-e"],
+    ["--permits", "2/5"],
+    ["--and", "y", "--and=z=shared"],
+    ["--tree", "-n", "-o", "-q", "--verbose"],
+    ["-w", "2.5", "--nb"],
+    ["--wait=3", "-E", "7"],
+    ["-c", "a | b"],
+    ["--label", "why = because"],
+    ["--label=-n"],
+    ["--label="],
+    ["--socket", "/tmp/x", "--reconnect-timeout", "9"],
+]
+PLAIN_FOR_RUN = [["--lease", "5"], ["-F"], ["--no-fork"], ["--kill-after=0"]]
+
+#: What is left to argparse: it is wrong, or it is said in a way that is not usual.
+NOT_PLAIN = [
+    *([], ["x"], ["run"], ["run", "-n"], ["run", "-s", "--"], ["run", "-", "x"], ["run", "-w", "-5", "x"]),
+    *(["run", "-w", "soon", "x"], ["run", "-w"], ["run", "-w5", "x"], ["run", "-sn", "x"], ["run", "--mode", "Y", "x"]),
+    *(["run", "-E", "256", "x"], ["run", "--shared=1", "x"], ["run", "--share", "x"], ["run", "--help"]),
+    *(["exec", "--lease", "5", "x"], ["exec", "-F", "x"], ["list"], ["--version"]),
+]
+
+
+def outcome(options: Any) -> dict[str, Any]:
+    return {name: value for name, value in vars(options).items() if name not in ("refuse", "_words")}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            [command, *options, *rest]
+            for command in ("run", "exec")
+            for options in PLAIN
+            for rest in (["x"], ["x", "-n"])
+        ),
+        *(["run", *options, "x", "--", "ls"] for options in PLAIN_FOR_RUN),
+    ],
+    ids=shlex.join,
+)
+def test_what_is_plain_is_read_quickly_and_no_otherwise(words: list[str]) -> None:
+    options = quick_options(words)
+    assert options is not None
+    assert outcome(options) == outcome(parser(words).parse_args(words))
+
+
+@pytest.mark.parametrize(("words", "is_understood_as"), SAID)
+def test_what_is_not_plain_is_no_otherwise_either(words: list[str], is_understood_as: object) -> None:
+    options = quick_options(["run", *words])
+    assert options is None or outcome(options) == outcome(parser(["run"]).parse_args(["run", *words]))
+
+
+@pytest.mark.parametrize("words", NOT_PLAIN, ids=shlex.join)
+def test_what_is_not_plain_is_left_to_argparse(words: list[str]) -> None:
+    assert quick_options(words) is None
+
+
+@pytest.mark.parametrize("command", ["run", "exec"])
+def test_every_option_is_read_quickly(command: str) -> None:
+    """An option whose ways are new to it would be read wrongly, and nobody would know."""
+    for words, terms in OPTIONS[command]:
+        assert terms.get("action") in (None, "store_true", "store_const", "append")
+        assert set(terms) <= {"action", "choices", "const", "default", "dest", "help", "metavar", "type"}
+        assert all(word.startswith("-") for word in words)
 
 
 def test_without_a_shell_of_ones_own_there_is_bin_sh(monkeypatch: pytest.MonkeyPatch) -> None:
