@@ -171,7 +171,13 @@ def a_snapshot_of_what_was(patch: pytest.MonkeyPatch) -> None:
 
 def counters_that_follow_from_what_is_there(patch: pytest.MonkeyPatch) -> None:
     """R7, J3: what was given to something that is gone is given again."""
-    patch.setattr(Restoration, "_count", lambda self, token=0, session=0, place=0: None)
+
+    def fill(self: Restoration, book: Book, now: float, resume_window_seconds: float) -> None:
+        self._last_token = self._last_session = self._last_place = 0
+        original(self, book, now, resume_window_seconds)
+
+    original = Restoration.fill
+    patch.setattr(Restoration, "fill", fill)
 
 
 def deadlines_that_run_out_before_anybody_can_be_back(patch: pytest.MonkeyPatch) -> None:
