@@ -62,7 +62,7 @@ class ClientConnection(Connection):
         elif self._client is None:
             self.fail("the first message has to be HELLO or RESUME")
         else:
-            self._driver.request(self._client, message)
+            self._driver.hear(self._client, message)
 
     def ended(self) -> None:
         """Detach the session, if there is one and it lives."""

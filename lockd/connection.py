@@ -57,18 +57,22 @@ class Connections:
         self._dirty.append(connection)
 
     def flush(self) -> bool:
-        """Send what is to be sent, and then end what is to end, and return whether there was any of that. The end of
-        one may give others something to say, which is for the next call: it is not in the journal yet."""
+        """Send what is to be sent, and then end what is to end, and return whether there may be more to do. The end of
+        one may change something, and give others something to say, which is for the next call: it is not in the journal
+        yet."""
         dirty = self._dirty
         if not dirty:
             return False
         self._dirty = []
+        has_ended = False
         for connection in dirty:
             connection.flush()
-        for connection in dirty:
-            if connection._is_ending:
-                connection.close()
-        return True
+            has_ended = has_ended or connection._is_ending
+        if has_ended:
+            for connection in dirty:
+                if connection._is_ending:
+                    connection.close()
+        return has_ended or bool(self._dirty)
 
     def hear_out(self) -> None:
         """Take all that has arrived on any connection, and let nothing more arrive."""
@@ -135,6 +139,14 @@ class Connection:
         """Handle a message of the peer's. For subclasses."""
         raise NotImplementedError
 
+    def heard(self, body: bytes) -> None:
+        """Handle the body of a frame of the peer's.
+
+        Raises:
+            RemoteWireError: It is no message that may come here.
+        """
+        self.received(self.HEARD.decode(body))
+
     def ended(self) -> None:
         """Take notice that the connection is closed, by whichever side. For subclasses."""
         raise NotImplementedError
@@ -185,6 +197,9 @@ class Connection:
         if self.is_closed:
             return
         self._offer()
+        if not self._outbox and not self._is_stuck:
+            # The usual thing.
+            return
         # Many answers in one turn are no proof: only now the socket, and with it the peer, has seen them.
         if not self._is_ending and len(self._outbox) > self._patience.outbox_bytes_max:
             pid, uid, _ = peers.credentials(self._sock)
@@ -218,7 +233,7 @@ class Connection:
         if not self.is_closed:
             with suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RD)
-            self.read_rest(self.received)
+            self._read_rest(self.heard)
 
     def catch_up(self) -> None:
         """Handle all that has arrived, the end of the connection included, before others are heard."""
@@ -227,7 +242,14 @@ class Connection:
             reads -= 1
 
     def read_rest(self, handle: Callable[[Any], None]) -> None:
-        """Call ``handle`` for what the peer had sent and nobody had read yet: it is gone, or nothing more is wanted."""
+        """Call ``handle`` for what the peer had sent and nobody had read yet: it is gone."""
+        self._read_rest(lambda body: handle(self.HEARD.decode(body)))
+
+    def introduced(self) -> None:
+        """The peer has said who it is, and is no longer waited for."""
+        self.is_introduced = True
+
+    def _read_rest(self, handle: Callable[[bytes], None]) -> None:
         read = 0
         while not self.is_closed and read < _LAST_READ_BYTES_MAX and (data := self._recv()):
             read += len(data)
@@ -235,10 +257,6 @@ class Connection:
                 self._take(data, handle)
             except RemoteWireError:
                 return
-
-    def introduced(self) -> None:
-        """The peer has said who it is, and is no longer waited for."""
-        self.is_introduced = True
 
     def _waits_for(self) -> int:
         return READABLE | WRITABLE if self._is_stuck else READABLE
@@ -265,32 +283,37 @@ class Connection:
             self.close()
             return False
         try:
-            has_completed_frame = self._take(data, self.received)
+            has_completed_frame = self._take(data, self.heard)
         except RemoteWireError as error:
             self.fail(str(error))
             return False
-        if not self.is_introduced:
+        if not self.is_introduced or (self._overdue is None and self._decoder.is_empty):
             return True
         if self._overdue is not None and has_completed_frame:
             # It was what had to come. If there is a beginning behind it, that came just now.
             self._expect_no_more()
-        if not self._decoder.is_empty and self._overdue is None:
+        if self._overdue is None and not self._decoder.is_empty:
             self._expect(self._patience.frame_seconds_max, "a frame was begun and not finished")
         return True
 
-    def _take(self, data: bytes, handle: Callable[[Any], None]) -> bool:
-        """Call ``handle`` for each message that is complete with ``data``, and say whether there was one."""
+    def _take(self, data: bytes, handle: Callable[[bytes], None]) -> bool:
+        """Call ``handle`` for the body of each frame that is complete with ``data``, and say whether there was one."""
         body = None
         for body in self._decoder.frames(data):
             if self._is_ending:
                 break
-            handle(self.HEARD.decode(body))
+            handle(body)
         return body is not None
 
     def _offer(self) -> None:
         """Give the socket as much of the outbox as it takes."""
+        outbox = self._outbox
         try:
-            del self._outbox[: self._sock.send(self._outbox)]
+            sent = self._sock.send(outbox)
+            if sent == len(outbox):
+                outbox.clear()
+            else:
+                del outbox[:sent]
         except BlockingIOError:
             pass
         except (BrokenPipeError, ConnectionResetError):

@@ -6,7 +6,6 @@ they leave together at the end of the turn."""
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeAlias
@@ -29,7 +28,7 @@ from .pidfds import found_again, has_exited
 from .reactor import Reactor
 
 #: Requests after which there is more to keep.
-_WANTS_MORE: Final = (m.Acquire, m.Adopt, m.Convert, m.HandOver, m.Inherit)
+_WANTS_MORE: Final = frozenset({e.Acquire, e.Adopt, e.Convert, e.HandOver, e.Inherit})
 
 #: How long a process that cannot be looked for may take to come back after the start of the daemon.
 _UNSEEN_SECONDS: Final = 15.0
@@ -73,8 +72,6 @@ class Driver:
         self._reactor = reactor
         self._keeper = keeper
         self._clients: dict[int, Client] = {}
-        self._events: deque[e.Event] = deque()
-        self._is_applying = False
 
     def open(
         self, connection: Connection, identity: Identity, program: str, release_on_eof: bool, image: str = ""
@@ -177,19 +174,24 @@ class Driver:
         for gone in ended:
             self.apply(e.ProcessExited(gone))
 
-    def request(self, client: Client, message: m.ClientMessage) -> None:
-        """Apply a request of a client's."""
-        # Applied here and now, or dropped because the session is gone: either way nothing is left to do for it.
+    def hear(self, client: Client, message: m.ClientMessage) -> None:
+        """Apply what a message of a client's asks for."""
         if self.tells_requests:
             self._tell_request(client, message)
-        keeper, number = self._keeper, message.id
+        self.request(client, translate.event_of(client.session, message))
+
+    def request(self, client: Client, event: e.Request) -> None:
+        """Apply a request of a client's."""
+        # Applied here and now, or dropped because the session is gone: either way nothing is left to do for it.
+        keeper, number = self._keeper, event.id
         # What comes a second time may have been granted already, and then it has to be told so.
         if number > client.covered:
             client.covered = number
-            if keeper.is_degraded and self._turn_away(client, message):
+            if keeper.is_degraded and self._turn_away(client, event):
                 return
         client.changed_at = keeper.times_written
-        self.apply(translate.event_of(client.session, message))
+        if actions := self._handle(event):
+            self._route(actions)
 
     def disconnected(self, client: Client) -> None:
         """The client's connection is closed."""
@@ -197,46 +199,38 @@ class Driver:
         self.apply(e.Disconnected(client.session))
 
     def apply(self, event: e.Event) -> None:
-        """Let an event happen, and all that follows from it."""
-        # What follows may be an event itself. It has its turn when the answers to this one are handed out.
-        if self._is_applying:
-            self._events.append(event)
-            return
-        self._is_applying = True
-        self._route(self._handle(event))
-        while self._events:
-            self._route(self._handle(self._events.popleft()))
-        self._is_applying = False
+        """Let an event happen, and hand out what follows from it."""
+        # Handing out fills outboxes and marks connections, and no event comes of it before the end of the turn.
+        if actions := self._handle(event):
+            self._route(actions)
 
     def finish_turn(self) -> float | None:
         """Do what time has made due, send what is to be sent, and return the next instant at which something is due."""
-        manager, keeper, connections = self.manager, self._keeper, self.connections
-        due = manager.next_deadline()
-        if due is not None and due <= self._reactor.clock():
+        keeper, connections, deadlines = self._keeper, self.connections, self.manager.deadlines
+        if deadlines.earliest <= self._reactor.clock():
             self.apply(e.Tick())
         while keeper.write():
             # The end of a connection may change something that others have to be told.
             if not connections.flush():
-                return self._reactor.clock() if keeper.tidy() else manager.next_deadline()
+                return self._reactor.clock() if keeper.tidy() else deadlines.next()
         return self._reactor.clock() + RETRY_SECONDS
 
     def _handle(self, event: e.Event) -> list[a.Action]:
         manager, now = self.manager, self._reactor.clock()
         actions = manager.handle(event, now)
-        self._keeper.note()
         if happened := manager.happened:
             for onlooker in self.onlookers:
                 onlooker(happened, now)
         return actions
 
-    def _turn_away(self, client: Client, message: m.ClientMessage) -> bool:
+    def _turn_away(self, client: Client, event: e.Request) -> bool:
         """Refuse a request that wants more if nothing new is granted at the moment, and return whether it is so."""
-        trouble = self.trouble() if isinstance(message, _WANTS_MORE) else ""
+        trouble = self.trouble() if type(event) in _WANTS_MORE else ""
         if trouble and client.connection is not None:
             # It says that all before it is kept. If that is so, it need not wait until more can be kept.
             is_kept = client.changed_at < self._keeper.times_written
             send = client.connection.send_ahead if is_kept else client.connection.send
-            send(m.Failed(message.id, client.covered, ErrorCode.UNAVAILABLE, trouble, {}))
+            send(m.Failed(event.id, client.covered, ErrorCode.UNAVAILABLE, trouble, {}))
         return bool(trouble)
 
     def trouble(self) -> str:
@@ -318,13 +312,15 @@ class Driver:
 
     def _last_word(self, client: Client, message: m.ClientMessage) -> None:
         if isinstance(message, m.Release):
-            self.request(client, message)
+            self.hear(client, message)
 
     def _route(self, actions: list[a.Action]) -> None:
         for action in actions:
             if type(action) is a.Granted:
-                # In front for being the usual one.
-                self._tell(action)
+                # In front, and without another call, for being the usual one.
+                client = self._clients[action.session]
+                if client.connection is not None:
+                    client.connection.send_frame(translate.frame_of(action, client.covered))
                 continue
             match action:
                 case a.SessionEnded():

@@ -43,10 +43,13 @@ class Keeper:
         self.faults_total = 0
         self._writes_total = 0
         self._loss = loss
-        # Whether something may have been noted that is not written.
+        # Whether the journal may have something that is not written.
         self._is_behind = True
-        #: Rises when all is written that was noted.
+        #: Rises when all is written that has changed.
         self.times_written = 0
+        #: Whether there may be a reason to grant nothing new. `trouble` knows. Asked for each request, so it is kept
+        #: here.
+        self.is_degraded = loss is not None or journal.fault is not None
         self._told_fault: str | None = None
         self._told_compaction_fault: str | None = None
 
@@ -54,11 +57,6 @@ class Keeper:
     def fault(self) -> str | None:
         """Why nothing new can be kept at the moment, in words, or None."""
         return self._journal.fault
-
-    @property
-    def is_degraded(self) -> bool:
-        """Whether there may be a reason to grant nothing new. `trouble` knows."""
-        return self._loss is not None or self._journal.fault is not None
 
     def trouble(self, now: float) -> str:
         """Return why nothing new is granted at the moment, in words; empty if all is well."""
@@ -70,37 +68,39 @@ class Keeper:
                 f" for another {ceil(self._loss.over_at - now)} s"
             )
         self._loss = None
+        self.is_degraded = False
         return ""
 
-    def note(self) -> None:
-        """Take note of what the last event has changed."""
-        if changes := self._manager.changes():
-            self._is_behind = True
-            self._journal.append(map(packed, changes))
-
     def write(self) -> bool:
-        """Write what was noted, and return whether that was possible: if not, nobody may be told of it yet."""
+        """Write what has changed, and return whether that was possible: if not, nobody may be told of it yet."""
         journal = self._journal
-        if not self._is_behind and journal.fault is None:
+        if changes := self._manager.changes():
+            journal.append([packed(record) for record in changes])
+        elif not self._is_behind and journal.fault is None:
             self.times_written += 1
             return True
         self._writes_total += 1
         is_written = journal.write() if self._writes_total % _WRITES_PER_TIMED else self._write_timed()
         self.times_written += is_written
         self._is_behind = not is_written
-        fault = journal.fault
-        if fault is not self._told_fault and fault != self._told_fault:
-            self._told_fault = fault
-            if fault is None:
-                log.info("the journal can be written again", extra=fields(Event.HEALED))
-            else:
-                self.faults_total += 1
-                log.error(
-                    "%s. Nobody is granted anything new until then, and what is held stays held",
-                    fault,
-                    extra=fields(Event.DEGRADED),
-                )
+        if journal.fault is not self._told_fault:
+            self._note_fault(journal.fault)
         return is_written
+
+    def _note_fault(self, fault: str | None) -> None:
+        self.is_degraded = self._loss is not None or fault is not None
+        if fault == self._told_fault:
+            return
+        self._told_fault = fault
+        if fault is None:
+            log.info("the journal can be written again", extra=fields(Event.HEALED))
+        else:
+            self.faults_total += 1
+            log.error(
+                "%s. Nobody is granted anything new until then, and what is held stays held",
+                fault,
+                extra=fields(Event.DEGRADED),
+            )
 
     def _write_timed(self) -> bool:
         before = self._journal.written_bytes_total

@@ -10,6 +10,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable
+from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import Final, NoReturn
 
@@ -55,9 +56,9 @@ _STALE_TOLERATED: Final = 64
 _SLEEP_SECONDS_MAX: Final = 60.0
 
 
-def boottime() -> float:
-    """Return seconds since the machine started, those spent suspended included."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+#: Returns seconds since the machine started, those spent suspended included. It is asked with each event: a function
+#: around the system's own would take as long again.
+boottime: Final[Callable[[], float]] = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 
 
 class Timer:
@@ -159,17 +160,19 @@ class Reactor:
 
     def _handle_ready(self, seconds: float) -> bool:
         """Handle what is ready, or is within ``seconds``, and say whether there was anything."""
-        ready, handlers = self._epoll.poll(seconds, _READY_MAX), self._handlers
-        if ready:
-            self._turns_total += 1
-            if self._turns_total % _TURNS_PER_TIMED == 0:
-                self._turn_began_at = time.perf_counter()
+        ready = self._epoll.poll(seconds, _READY_MAX)
+        if not ready:
+            return False
+        self._turns_total += 1
+        if self._turns_total % _TURNS_PER_TIMED == 0:
+            self._turn_began_at = time.perf_counter()
+        handlers = self._handlers
         for descriptor, mask in ready:
             handler = handlers.get(descriptor)
             # None: forgotten by a handler that came before it in this turn.
             if handler is not None:
                 handler(mask)
-        return bool(ready)
+        return True
 
     async def _wait(self, until: float | None) -> None:
         seconds = float("inf") if until is None else min(until - self.clock(), _SLEEP_SECONDS_MAX)

@@ -6,7 +6,7 @@ look through the queues. `requests`, `sessions` and `manager` are made of these 
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
@@ -59,27 +59,18 @@ class Book:
         self.actions: list[a.Action] = []
         #: What has become of requests by the last event (O1).
         self.happened: list[tuple[Happening, Request]] = []
-        #: What the last event has changed, for `records`.
+        #: What has changed since `records` was asked for that, for `records`.
         self.changed_sessions: dict[Session, None] = {}
         self.changed_requests: dict[Request, None] = {}
 
-    def begin(self, now: float) -> None:
-        """Begin with an event: nothing has happened and nothing has changed by it yet."""
-        self.now = now
-        self.actions = []
-        self.happened = []
-        # Those two have nothing in them as a rule.
+    def forget_changes(self) -> None:
+        """Have `records` see nothing of what has changed so far."""
         self.changed_requests.clear()
+        # Those two have nothing in them as a rule.
         if self.changed_sessions:
             self.changed_sessions.clear()
         if self.abandoned.changed:
             self.abandoned.changed.clear()
-
-    def forget_changes(self) -> None:
-        """Have `records` see nothing of what has changed so far."""
-        self.changed_sessions.clear()
-        self.changed_requests.clear()
-        self.abandoned.changed.clear()
 
     def grant(self, request: Request) -> None:
         """Let a request have what it asked for. It stands in no line. It has to be watched afterwards."""
@@ -110,10 +101,8 @@ class Book:
 
     def enter(self, grant: Request, request_id: int) -> None:
         """Let the owner of a grant have it once more, by the request ``request_id`` (E1)."""
-        if grant.entries is None:
-            grant.entries = OrderedDict()
         self.changed_requests[grant] = None
-        grant.entries[request_id] = None
+        grant.with_extras().entries[request_id] = None
         session = grant.session
         session.entered[request_id] = grant
         session.account.grants += 1
@@ -121,15 +110,14 @@ class Book:
 
     def leave(self, grant: Request, request_id: int) -> None:
         """Take away the entry that the request ``request_id`` made of a grant that was entered more than once (E2)."""
-        assert grant.entries is not None
         self.changed_requests[grant] = None
-        session, left = grant.session, request_id
+        session, left, entries = grant.session, request_id, grant.with_extras().entries
         if request_id == grant.id:
             # The grant goes on under the id of the entry that came next.
-            left, _ = grant.entries.popitem(last=False)
+            left, _ = entries.popitem(last=False)
             self.name_by(grant, left)
         else:
-            del grant.entries[left]
+            del entries[left]
         del session.entered[left]
         session.account.grants -= 1
 
@@ -146,12 +134,11 @@ class Book:
         """Take a grant from its holder, which is ``how`` it ends. Returns what is no longer in the way: for that the
         queues have to be looked through afterwards (R4)."""
         left = [*grant.items]
-        if grant.pending is not None:
-            conversion = grant.pending
+        if grant.extras is not None and (conversion := grant.extras.pending) is not None:
             self.dequeue(conversion)
             self.fail(conversion, a.Reason.CANCELLED)
             left += conversion.items
-        if grant.due_at is not None:
+        if grant.due is not None:
             self.deadlines.clear(grant)
         self.names.drop(grant)
         del self.grants[grant.token]
@@ -197,8 +184,7 @@ class Book:
         """Give a grant to an owner, entered once and without a ticket. Nobody is told, and what `hand_to` says has to
         be done afterwards."""
         self._let_go(grant)
-        grant.ticket, grant.entries = "", None
-        grant.is_yield_requested = False
+        grant.extras = None
         grant.owner, grant.id = owner, request_id
         self.take_over(grant)
         self.happened.append((Happening.HANDED_OVER, grant))
@@ -229,12 +215,12 @@ class Book:
         self.names.enqueue(request)
         self.changed_requests[request] = None
         if request.converts is not None:
-            request.converts.pending = request
+            request.converts.with_extras().pending = request
         if due_at is not None:
             self.deadlines.set(request, due_at)
         session, owner = request.session, request.owner
         session.waiting[request.id] = request
-        owner.waiting[request.id] = request
+        owner.add_waiter(request)
         session.owners[owner.id] = owner
         session.account.waiters += 1
         self.waiters += 1
@@ -338,10 +324,10 @@ class Book:
         self.names.unwatch(grant)
         terms = grant.terms
         if terms.wants_yield_request and not grant.is_yield_requested:
-            grant.is_yield_requested = True
+            grant.with_extras().is_yield_requested = True
             self.changed_requests[grant] = None
             self._request_yield(grant, name)
-        if terms.lease_seconds is not None and grant.due_at is None:
+        if terms.lease_seconds is not None and grant.due is None:
             assert grant.granted_at is not None
             self.deadlines.set(grant, max(grant.granted_at + terms.lease_seconds, self.now))
             self.changed_requests[grant] = None
@@ -354,12 +340,12 @@ class Book:
     def _let_go(self, grant: Request) -> None:
         owner = grant.owner
         session = owner.session
-        if grant.ticket:
-            del self.tickets[grant.ticket]
-        if grant.entries:
-            for entry in grant.entries:
+        if (extras := grant.extras) is not None:
+            if extras.ticket:
+                del self.tickets[extras.ticket]
+            for entry in extras.entries:
                 del session.entered[entry]
-            session.account.grants -= len(grant.entries)
+            session.account.grants -= len(extras.entries)
         if session.unclaimed:
             session.unclaimed.pop(grant.token, None)
         del session.grants[grant.id]
@@ -380,10 +366,10 @@ class Book:
         self.changed_requests[waiter] = None
         self.deadlines.clear(waiter)
         if waiter.converts is not None:
-            waiter.converts.pending = None
+            waiter.converts.with_extras().pending = None
         session, owner = waiter.session, waiter.owner
         del session.waiting[waiter.id]
-        del owner.waiting[waiter.id]
+        owner.remove_waiter(waiter)
         if owner.is_idle:
             del session.owners[owner.id]
         session.account.waiters -= 1

@@ -15,6 +15,9 @@ from .trees import ancestors
 def fault_of_acquire(event: e.Acquire) -> str | None:
     """Say what is wrong with a request whatever the state, or return None (M1)."""
     number = len(event.items)
+    if number == 1 and not event.is_tree and type(event.items[0].demand) is Mode:
+        # The usual thing.
+        return None
     if not 0 < number <= NAMES_ASKED_MAX:
         return f"a request is for 1 to {NAMES_ASKED_MAX} names, and this one for {number}"
     if number > 1 and len({item.name for item in event.items}) < number:

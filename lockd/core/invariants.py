@@ -185,6 +185,7 @@ def _check_deadlines(manager: LockManager) -> None:
     assert {id(subject) for subject in in_heap} == {id(subject) for subject in due}, "I8: what is in the heap"
     assert len(manager.deadlines) == len(in_heap) == len(due), "I8: how much is in the heap"
     earliest = min((subject.due_at for subject in due if subject.due_at is not None), default=None)
+    assert earliest is None or earliest >= manager.deadlines.earliest, "I8: something is due before the earliest"
     assert manager.next_deadline() == earliest, "I8: the next deadline"
     for session in manager.sessions.values():
         if session.due_at is not None:

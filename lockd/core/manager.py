@@ -129,7 +129,7 @@ class LockManager:
         return self._book.last_token
 
     def changes(self) -> list[Record]:
-        """Return what the last event has changed, as records. Not the changes of the session's connection (J2)."""
+        """Return what has changed since this was asked for last, as records. Connections are none of it (J2)."""
         return changes(self._book)
 
     def snapshot(self) -> Iterator[Record]:
@@ -181,11 +181,13 @@ class LockManager:
         defect of this package, and the state is then not to be trusted.
         """
         book = self._book
-        book.begin(now)
-        self.happened = book.happened
-        while (subject := book.deadlines.pop_due(now)) is not None:
-            self._expire(subject)
-            requests.judge_again(book)
+        book.now = now
+        book.actions = []
+        self.happened = book.happened = []
+        if now >= book.deadlines.earliest:
+            while (subject := book.deadlines.pop_due(now)) is not None:
+                self._expire(subject)
+                requests.judge_again(book)
         _HANDLERS[type(event)](self, event)
         if book.to_judge:
             requests.judge_again(book)

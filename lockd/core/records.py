@@ -99,7 +99,7 @@ Record: TypeAlias = (
 
 
 def changes(book: Book) -> list[Record]:
-    """Return the records of everything that the last event has changed."""
+    """Return the records of everything that has changed since this was asked for last."""
     found: list[Record] = []
     if book.changed_sessions:
         for session in book.changed_sessions:
@@ -114,6 +114,8 @@ def changes(book: Book) -> list[Record]:
             found.append(WaiterGone(session.id, request.id, session.last_request))
     for name in book.abandoned.changed:
         found.append(book.abandoned.get(name) or AbandonedGone(name))
+    if found:
+        book.forget_changes()
     return found
 
 
@@ -154,7 +156,7 @@ def _loss(token: int, loss: Loss) -> tuple[int, LossReason] | tuple[int, LossRea
 
 
 def _request(request: Request) -> RequestRecord:
-    owner = request.owner
+    owner, extras, due = request.owner, request.extras, request.due
     session = owner.session
     return RequestRecord(
         session.id,
@@ -165,12 +167,12 @@ def _request(request: Request) -> RequestRecord:
         request.is_tree,
         request.queued_at,
         request.place,
-        request.due_at,
+        None if due is None else due[0],
         request.converts.token if request.converts is not None else 0,
         request.token,
         request.granted_at,
-        tuple(request.entries or ()),
-        request.ticket,
-        request.is_yield_requested,
+        () if extras is None else tuple(extras.entries),
+        "" if extras is None else extras.ticket,
+        extras is not None and extras.is_yield_requested,
         session.last_request,
     )

@@ -19,7 +19,7 @@ from .faults import fault_of_acquire, fault_of_conversion, fault_of_hand_over, f
 from .happenings import Happening
 from .modes import Mode, covers
 from .reasons import facts_of_try, facts_of_waiter
-from .state import Request, Session
+from .state import Conversion, Request, Session
 from .trees import with_ancestors
 
 # Looked up in its class a member of an enumeration takes as long as a call.
@@ -37,10 +37,17 @@ def acquire(book: Book, session: Session, event: e.Acquire) -> None:
         return
     owner = session.owner(event.owner)
     request = Request(owner, event.id, items, event.terms, event.is_tree, book.now)
-    if (mismatch := book.names.mismatch(items)) is not None:
+    # The usual thing, and then there is nothing that anybody could be in the way of.
+    is_free = book.names.are_free(items)
+    if not is_free and (mismatch := book.names.mismatch(items)) is not None:
         book.fail(request, mismatch[0], detail=mismatch[1])
-    elif (excess := _excess_of_grants(book, session)) is not None:
-        book.fail(request, a.Reason.QUOTA, detail=excess)
+    elif _is_at_its_quota(book, session):
+        detail = used_up(f"uid {session.peer.uid}", book.quotas.grants_per_uid_max, "grants", "grants_per_uid_max")
+        book.fail(request, a.Reason.QUOTA, detail=detail)
+    elif is_free:
+        book.grant(request)
+        if request.terms is not e.NO_TERMS:
+            book.watch(request)
     elif event.terms.is_reentrant and (grant := _covering_grant(book, request)) is not None:
         book.enter(grant, event.id)
     elif owner.grants_total and (own := book.names.own_obstacle(request)) is not None:
@@ -79,7 +86,7 @@ def release(book: Book, session: Session, event: e.Release) -> None:
         sessions.acknowledge(book, session, event.token)
     grant = _grant_of(book, session, event.token)
     if grant is not None:
-        if grant.entries:
+        if grant.extras is not None and grant.extras.entries:
             # Whoever releases has read the answer to that one. Those that came later may still be cancelled.
             book.leave(grant, grant.id)
         else:
@@ -116,7 +123,7 @@ def hand_over(book: Book, session: Session, event: e.HandOver) -> None:
         _refuse(book, session, event.id, a.Reason.BAD_REQUEST, fault)
         return
     if not grant.ticket:
-        grant.ticket = event.ticket
+        grant.with_extras().ticket = event.ticket
         book.tickets[event.ticket] = grant
         book.changed_requests[grant] = None
     book.actions.append(a.TicketMade(session.id, event.id, grant.ticket))
@@ -245,7 +252,7 @@ def repeat(book: Book, session: Session, event: e.Request) -> bool:
     return True
 
 
-def _conversion(grant: Request, event: e.Convert, now: float) -> Request:
+def _conversion(grant: Request, event: e.Convert, now: float) -> Conversion:
     """Return a request for the names of a grant that are locks, in another mode."""
     items = tuple(
         item._replace(demand=event.mode)
@@ -256,9 +263,7 @@ def _conversion(grant: Request, event: e.Convert, now: float) -> Request:
         items = with_ancestors(items)
     # Shown to whoever waits for what is wanted now, for the reason for which the grant was wanted.
     terms = event.terms._replace(label=grant.terms.label)
-    conversion = Request(grant.owner, event.id, items, terms, grant.is_tree, now)
-    conversion.converts = grant
-    return conversion
+    return Conversion(grant, event.id, items, terms, now)
 
 
 def _covering_grant(book: Book, request: Request) -> Request | None:
@@ -281,12 +286,10 @@ def _does(held: e.Demand | None, demand: e.Demand) -> bool:
     return False
 
 
-def _excess_of_grants(book: Book, session: Session) -> str | None:
-    account, most = session.account, book.quotas.grants_per_uid_max
+def _is_at_its_quota(book: Book, session: Session) -> bool:
+    account = session.account
     # A waiter may become a grant at any moment, and a grant that is due cannot be refused any more.
-    if account.grants + account.waiters >= most:
-        return used_up(f"uid {session.peer.uid}", most, "grants", "grants_per_uid_max")
-    return None
+    return account.grants + account.waiters >= book.quotas.grants_per_uid_max
 
 
 def _grant_of(book: Book, session: Session, token: int) -> Request | None:

@@ -17,7 +17,7 @@ from .records import (
     SessionRecord,
     WaiterGone,
 )
-from .state import Request, Session
+from .state import Conversion, Request, Session
 
 
 class Restoration:
@@ -68,7 +68,7 @@ class Restoration:
         All sessions are detached from ``now`` on. What was due meanwhile is due when their window ends. What differs
         from the records afterwards counts as changed (J3).
         """
-        book.begin(now)
+        book.now = now
         book.last_token = max(book.last_token, self._last_token)
         book.first_token = book.last_token
         book.last_session = max(book.last_session, self._last_session)
@@ -132,15 +132,17 @@ def _restored_session(record: SessionRecord, book: Book, last_request: int) -> S
 def _restore_grant(book: Book, record: RequestRecord, due_at_least: float) -> None:
     session = book.sessions[record.session]
     grant = _restored(record, session)
-    grant.token, grant.granted_at, grant.ticket = record.token, record.granted_at, record.ticket
-    grant.is_yield_requested = record.is_yield_requested
+    grant.token, grant.granted_at = record.token, record.granted_at
+    if record.entries or record.ticket or record.is_yield_requested:
+        extras = grant.with_extras()
+        extras.entries.update(dict.fromkeys(record.entries))
+        extras.ticket, extras.is_yield_requested = record.ticket, record.is_yield_requested
     book.names.hold(grant)
     book.grants[grant.token] = grant
     book.take_over(grant)
     if grant.ticket:
         book.tickets[grant.ticket] = grant
     if record.entries:
-        grant.entries = OrderedDict.fromkeys(record.entries)
         session.entered.update(dict.fromkeys(record.entries, grant))
         session.account.grants += len(record.entries)
     if record.due_at is not None:
@@ -148,9 +150,12 @@ def _restore_grant(book: Book, record: RequestRecord, due_at_least: float) -> No
 
 
 def _restore_waiter(book: Book, record: RequestRecord, due_at_least: float) -> None:
-    waiter = _restored(record, book.sessions[record.session])
+    converts = book.grants.get(record.converts)
+    if converts is None:
+        waiter = _restored(record, book.sessions[record.session])
+    else:
+        waiter = Conversion(converts, record.id, record.items, record.terms, record.queued_at)
     waiter.place = record.place
-    waiter.converts = book.grants.get(record.converts)
     book.stand(waiter, None if record.due_at is None else max(record.due_at, due_at_least))
 
 

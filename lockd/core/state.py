@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from .actions import Loss
@@ -31,10 +33,19 @@ class Account:
 class Timed:
     """Something that happens to itself at an instant, unless it is taken out of `deadlines.Deadlines` before."""
 
-    __slots__ = ("due_at", "due_number")
+    __slots__ = ("due",)
 
-    due_at: float | None
-    due_number: int
+    #: When, the how manieth of all deadlines it is, and itself: the entry in the heap by which it counts.
+    due: tuple[float, int, Session | Request] | None
+
+    @property
+    def due_at(self) -> float | None:
+        """When it happens, or None."""
+        return None if self.due is None else self.due[0]
+
+
+# Most owners wait for nothing while they hold something, and an empty dict is as large as all the rest of an owner.
+_NOTHING: Final[Mapping[int, Request]] = MappingProxyType({})
 
 
 class Owner:
@@ -46,7 +57,20 @@ class Owner:
         self.session = session
         self.id = owner_id
         self.grants_total = 0
-        self.waiting: dict[int, Request] = {}
+        self.waiting: Mapping[int, Request] = _NOTHING
+
+    def add_waiter(self, request: Request) -> None:
+        """Take note that the owner waits for ``request``."""
+        if isinstance(self.waiting, dict):
+            self.waiting[request.id] = request
+        else:
+            self.waiting = {request.id: request}
+
+    def remove_waiter(self, request: Request) -> None:
+        """The opposite of `add_waiter`."""
+        assert isinstance(self.waiting, dict)
+        del self.waiting[request.id]
+        self.waiting = self.waiting or _NOTHING
 
     @property
     def is_idle(self) -> bool:
@@ -89,7 +113,7 @@ class Session(Timed):
         opened_at: float,
         image: str = "",
     ) -> None:
-        self.due_at, self.due_number = None, 0
+        self.due = None
         self.id = session_id
         #: Where it is among all sessions (B3). Whoever enters it there knows.
         self.slot = -1
@@ -122,30 +146,44 @@ class Session(Timed):
         return self.owners.get(owner_id) or Owner(self, owner_id)
 
 
+class Extras:
+    """What few grants have."""
+
+    __slots__ = ("entries", "is_yield_requested", "pending", "ticket")
+
+    def __init__(self) -> None:
+        self.entries: OrderedDict[int, None] = OrderedDict()
+        self.pending: Request | None = None
+        self.ticket = ""
+        self.is_yield_requested = False
+
+
 class Request(Timed):
-    """One ask: a waiter while it stands in line, a grant once it has a token."""
+    """One ask: a waiter while it stands in line, a grant once it has a token.
+
+    There may be a million of them, so what few have is in an object of its own, or in a class of its own.
+    """
 
     __slots__ = (
-        "converts",
-        "entries",
+        "extras",
         "granted_at",
         "id",
         "is_tree",
-        "is_yield_requested",
         "items",
         "owner",
-        "pending",
         "place",
         "queued_at",
         "terms",
-        "ticket",
         "token",
     )
+
+    #: Of a conversion: the grant.
+    converts: Request | None = None
 
     def __init__(
         self, owner: Owner, request_id: int, items: tuple[Item, ...], terms: Terms, is_tree: bool, queued_at: float
     ) -> None:
-        self.due_at, self.due_number = None, 0
+        self.due = None
         self.owner = owner
         self.id = request_id
         self.items = items
@@ -153,14 +191,35 @@ class Request(Timed):
         self.is_tree = is_tree
         self.queued_at = queued_at
         self.place = BEHIND_ALL
-        self.converts: Request | None = None
         self.token = 0
         self.granted_at: float | None = None
-        # Re-entry is rare, and an empty one is larger than all the rest of a request.
-        self.entries: OrderedDict[int, None] | None = None
-        self.pending: Request | None = None
-        self.ticket = ""
-        self.is_yield_requested = False
+        self.extras: Extras | None = None
+
+    def with_extras(self) -> Extras:
+        """Return what few grants have, to set something of it."""
+        if self.extras is None:
+            self.extras = Extras()
+        return self.extras
+
+    @property
+    def entries(self) -> Mapping[int, None]:
+        """The ids of the requests by which the grant was entered again, in order."""
+        return {} if self.extras is None else self.extras.entries
+
+    @property
+    def pending(self) -> Request | None:
+        """The conversion of the grant that waits."""
+        return None if self.extras is None else self.extras.pending
+
+    @property
+    def ticket(self) -> str:
+        """By what the grant can be adopted."""
+        return "" if self.extras is None else self.extras.ticket
+
+    @property
+    def is_yield_requested(self) -> bool:
+        """Whether the holder has been told that somebody waits."""
+        return self.extras is not None and self.extras.is_yield_requested
 
     @property
     def session(self) -> Session:
@@ -173,4 +232,16 @@ class Request(Timed):
         terms = self.terms
         if terms.wants_yield_request and not self.is_yield_requested:
             return True
-        return terms.lease_seconds is not None and self.due_at is None
+        return terms.lease_seconds is not None and self.due is None
+
+
+class Conversion(Request):
+    """A waiter that asks for another mode of a grant."""
+
+    __slots__ = ("converts",)
+
+    def __init__(
+        self, grant: Request, request_id: int, items: tuple[Item, ...], terms: Terms, queued_at: float
+    ) -> None:
+        super().__init__(grant.owner, request_id, items, terms, grant.is_tree, queued_at)
+        self.converts = grant

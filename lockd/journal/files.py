@@ -128,13 +128,14 @@ class LogFile:
             self._files.close(self._descriptor)
 
     def _write(self, data: bytes) -> None:
+        at = self.end
+        end = at + len(data)
         # Behind it there will be enough zeros to say that no batch begins there.
-        least = self.end + len(data) + BATCH_HEADER_BYTES
-        if least > self._allocated:
-            self._allocate(least)
+        if end + BATCH_HEADER_BYTES > self._allocated:
+            self._allocate(end + BATCH_HEADER_BYTES)
         # From the first try on, any of it may be in the file, whatever comes of the call.
-        self._used = end = self.end + len(data)
-        self._write_all(data, self.end)
+        self._used = end
+        self._write_all(data, at)
         self.end = end
 
     def _allocate(self, least: int) -> None:

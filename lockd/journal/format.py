@@ -49,11 +49,14 @@ _BATCH_HEADER: Final = struct.Struct(">III")
 _END_MARK: Final = 0xA5
 _END_MARK_BYTE: Final = bytes([_END_MARK])
 
-_encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(list[tuple[Any, ...]])
 
 #: The kind, and what the writer has put behind it. Arrays inside it come back as lists.
 Record = tuple[Any, ...]
+
+#: Returns the body of a batch. Raises TypeError or OverflowError where a record holds something else than plain values,
+#: which is a bug of its writer.
+encoded: Final[Callable[[Sequence[Record]], bytes]] = msgspec.msgpack.Encoder().encode
 
 
 class Header(NamedTuple):
@@ -132,15 +135,6 @@ def header_check(packed: bytes) -> int:
     """Return the CRC at the end of the file's header, from which the first batch goes on."""
     check: int = _CRC.unpack_from(packed, HEADER_BYTES - _CRC.size)[0]
     return check
-
-
-def encoded(records: Sequence[Record]) -> bytes:
-    """Return the body of a batch.
-
-    Raises:
-        TypeError, OverflowError: A record holds something else than plain values. That is a bug of its writer.
-    """
-    return _encoder.encode(records)
 
 
 def packed_batch(body: bytes, check: int) -> tuple[bytes, int]:

@@ -92,7 +92,7 @@ def entries_that_are_inherited(patch: pytest.MonkeyPatch) -> None:
     def change_hands(self: Book, grant: Request, owner: Owner, request_id: int) -> None:
         entries = grant.entries
         original(self, grant, owner, request_id)
-        grant.entries = entries
+        grant.with_extras().entries.update(entries)
 
     original = Book.change_hands
     patch.setattr(Book, "change_hands", change_hands)
@@ -105,7 +105,7 @@ def tickets_that_are_inherited(patch: pytest.MonkeyPatch) -> None:
         ticket = grant.ticket if request_id < 0 else ""
         original(self, grant, owner, request_id)
         if ticket:
-            grant.ticket, self.tickets[ticket] = ticket, grant
+            grant.with_extras().ticket, self.tickets[ticket] = ticket, grant
 
     original = Book.change_hands
     patch.setattr(Book, "change_hands", change_hands)

@@ -71,7 +71,7 @@ def a_holder_that_is_told_again_and_again(patch: pytest.MonkeyPatch) -> None:
     def tell_those_before(self: Book, request: Request) -> None:
         for grant in self.grants.values():
             if grant.terms.wants_yield_request and grant.is_yield_requested:
-                grant.is_yield_requested = False
+                grant.with_extras().is_yield_requested = False
                 self.names.watch(grant)
         original(self, request)
 
@@ -85,7 +85,7 @@ def a_ticket_that_works_twice(patch: pytest.MonkeyPatch) -> None:
     def hand_to(self: Book, heir: Request, grant: Request) -> None:
         ticket = grant.ticket
         original(self, heir, grant)
-        grant.ticket = ticket
+        grant.with_extras().ticket = ticket
         self.tickets[ticket] = grant
 
     original = Book.hand_to
@@ -130,7 +130,7 @@ def another_ticket_each_time(patch: pytest.MonkeyPatch) -> None:
         grant = requests._grant_of(book, session, event.token)
         if grant is not None and grant.ticket:
             del book.tickets[grant.ticket]
-            grant.ticket = ""
+            grant.with_extras().ticket = ""
         requests.hand_over(book, session, event)
 
     replace_handler(patch, HandOver, hand_over)

@@ -128,7 +128,7 @@ def waits_that_are_not_counted(patch: pytest.MonkeyPatch) -> None:
 
 def grants_without_a_bound(patch: pytest.MonkeyPatch) -> None:
     """B1."""
-    patch.setattr(requests, "_excess_of_grants", lambda book, session: None)
+    patch.setattr(requests, "_is_at_its_quota", lambda book, session: False)
 
 
 def a_cancel_that_comes_too_late(patch: pytest.MonkeyPatch) -> None:

@@ -204,6 +204,8 @@ def test_nobody_is_remembered() -> None:
         manager.handle(ProcessExited(session), 1e6)
     manager.handle(Tick(), 1e6)
     assert manager.next_deadline() is None
+    # What has changed is kept until somebody has asked for it.
+    manager.changes()
     gc.collect()
     assert remembered() == before
 

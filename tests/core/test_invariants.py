@@ -66,6 +66,8 @@ class State:
         self.grant = self.a.grants[1]
         self.waiter = self.b.waiting[2]
         self.conversion = self.d.waiting[3]
+        assert self.conversion.converts is not None
+        self.converted = self.conversion.converts
         assert self.db.queue is not None
         self.queue = self.db.queue
 
@@ -151,7 +153,7 @@ SPOILED: list[tuple[str, Spoil]] = [
     ("I2: what session .* has taken over", lambda s: s.a.unclaimed.update({token(1): s.grant})),
     ("I2: the sessions of the processes", lambda s: s.book.processes.update({(1, "one"): {s.a.id: s.a}})),
     ("I2: the owners of session", lambda s: s.a.owners.clear()),
-    ("I2: what owner 1 of session .* waits for", lambda s: s.b.owners[1].waiting.clear()),
+    ("I2: what owner 1 of session .* waits for", lambda s: assign(s.b.owners[1], "waiting", {})),
     ("I2: a grant is no session's", lambda s: s.book.grants.update({token(9): s.grant})),
     ("I2: a name has a holder that no session knows", State.hold_unknown),
     ("I2: a queue has a waiter that no session knows", State.wait_unknown),
@@ -160,9 +162,12 @@ SPOILED: list[tuple[str, Spoil]] = [
     ("I2: the slots of the names", lambda s: s.book.names.slots.remove(0)),
     ("I2: the slots of the sessions", lambda s: s.book.session_slots.remove(0)),
     ("I2: one of the sessions does not know its slot", lambda s: assign(s.a, "slot", 9)),
-    ("C1: the grant does not know of its conversion 3", lambda s: assign(s.conversion.converts, "pending", None)),
+    (
+        "C1: the grant does not know of its conversion 3",
+        lambda s: assign(s.converted.with_extras(), "pending", None),
+    ),
     ("C1: 3 converts what is another owner's", lambda s: assign(s.conversion.converts, "owner", s.d.owner(2))),
-    ("C1: .* has a conversion that is gone", lambda s: assign(s.grant, "pending", s.waiter)),
+    ("C1: .* has a conversion that is gone", lambda s: assign(s.grant.with_extras(), "pending", s.waiter)),
     ("I3: held of 'db'", lambda s: assign(s.db, "held", s.db.held + UNIT[S])),
     ("I3: wanted of 'db'", lambda s: assign(s.db, "wanted", s.db.wanted - UNIT[X])),
     ("I3: how many wait for 'db'", lambda s: assign(s.db, "waiters_total", 0)),
@@ -183,11 +188,11 @@ SPOILED: list[tuple[str, Spoil]] = [
     ("I7: a token twice", State.hold_the_same_twice),
     ("I7: a token above the counter", lambda s: assign(s.book, "last_token", token(2))),
     ("I7: a later grant has a smaller token", lambda s: assign(s.grant, "granted_at", 2.0)),
-    ("I8: what is in the heap", lambda s: assign(s.waiter, "due_at", None)),
-    ("I8: what is in the heap", lambda s: assign(s.idle, "due_at", 5.0)),
+    ("I8: how much is in the heap", lambda s: assign(s.waiter, "due", None)),
+    ("I8: what is in the heap", lambda s: assign(s.idle, "due", (5.0, 99, s.idle))),
     ("I8: how much is in the heap", lambda s: assign(s.manager.deadlines, "_live", 9)),
     ("I8: the next deadline", lambda s: s.manager.deadlines._heap.reverse()),
-    ("I8: the next deadline", lambda s: assign(s.waiter, "due_at", 1.0)),
+    ("I8: something is due before", lambda s: assign(s.manager.deadlines, "earliest", 50.0)),
     ("I8: session .* has a window though it is attached", lambda s: s.manager.deadlines.set(s.idle, 50.0)),
     ("I8: session .* has a window though its waiters", lambda s: s.manager.deadlines.set(s.passed, 50.0)),
     ("I8: grant .* has a deadline and no lease", lambda s: s.manager.deadlines.set(s.grant, 50.0)),

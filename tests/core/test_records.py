@@ -121,7 +121,7 @@ def test_what_an_event_changes_is_recorded_and_nothing_else() -> None:
     """J1, J2."""
     manager = make_manager()
     a, b = connect_many(manager, 2)
-    assert [type(record).__name__ for record in manager.changes()] == ["SessionRecord"]
+    assert [type(record).__name__ for record in manager.changes()] == ["SessionRecord", "SessionRecord"]
     assert changes_by(
         manager,
         acquire(a, 1, "db"),
@@ -149,6 +149,21 @@ def test_what_an_event_changes_is_recorded_and_nothing_else() -> None:
         [],
         ["SessionGone", "GrantGone", "Record"],
     ]
+
+
+def test_what_several_events_change_is_recorded_once() -> None:
+    """J1: of what became of a thing in between nobody need know, but that its token was given."""
+    manager = make_manager()
+    a, b = connect_many(manager, 2)
+    manager.changes()
+    for event in (acquire(a, 1, "db"), acquire(b, 1, "db"), acquire(a, 2, "log"), release(a, 3, 1)):
+        give(manager, event)
+    assert [(type(record).__name__, getattr(record, "token", None)) for record in manager.changes()] == [
+        ("GrantGone", token(1)),
+        ("RequestRecord", token(3)),
+        ("RequestRecord", token(2)),
+    ]
+    assert manager.changes() == []
 
 
 def test_a_wait_and_its_end_are_recorded() -> None:

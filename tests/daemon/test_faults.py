@@ -22,7 +22,6 @@ from lockd.keeper import Keeper
 from lockd.listeners import Listener
 from lockd.pidfds import found_again
 from lockd.reactor import Reactor
-from lockd_wire import messages as m
 from support.fault_cases import CASES, DURATIONS, Case, play
 from support.faults_of_the_kernel import out_of_memory
 
@@ -141,8 +140,8 @@ def _swallows_an_answer_that_cannot_be_sent(patch: pytest.MonkeyPatch) -> None:
 def _does_what_it_refuses(patch: pytest.MonkeyPatch) -> None:
     turn_away = Driver._turn_away
 
-    def double_minded(self: Driver, client: Client, message: m.ClientMessage) -> bool:
-        turn_away(self, client, message)
+    def double_minded(self: Driver, client: Client, event: e.Request) -> bool:
+        turn_away(self, client, event)
         return False
 
     patch.setattr(Driver, "_turn_away", double_minded)

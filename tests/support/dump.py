@@ -20,7 +20,7 @@ def dump(manager: LockManager) -> dict[str, object]:
         "accounts": {
             uid: (account.sessions, account.grants, account.waiters) for uid, account in book.accounts.items()
         },
-        "due": sorted((subject.due_at, subject.due_number) for subject in book.deadlines),
+        "due": sorted(subject.due[:2] for subject in book.deadlines if subject.due is not None),
         "abandoned": list(book.abandoned._records.values()),
         "counters": (book.last_token, book.last_session, book.detached, book.waiters, book.reorders_total),
         "lost": dict(book.lost_total),

@@ -9,8 +9,11 @@ from itertools import islice
 from lockd.core.manager import LockManager
 from lockd.core.records import Record
 
-#: Records of a snapshot that are taken between two events.
+#: Records of a snapshot that are taken between two turns.
 SLICE = 3
+
+#: Events of a turn: what they change is asked for at its end.
+TURN_EVENTS = 2
 
 
 class Source(Enum):
@@ -32,10 +35,17 @@ class Kept:
         self._manager = manager
         self._changes = list(manager.snapshot())
         self._finished = list(manager.snapshot())
+        self._events_total = 0
         self._begin_snapshot()
 
     def note(self) -> None:
-        """Keep what the last event has changed, and another slice of a snapshot."""
+        """Take note of an event. At the end of a turn, keep what its events have changed, and another slice of a
+        snapshot."""
+        self._events_total += 1
+        if self._events_total % TURN_EVENTS == 0:
+            self._finish_turn()
+
+    def _finish_turn(self) -> None:
         changes = self._manager.changes()
         for records in (self._changes, self._finished, self._begun):
             records.extend(changes)
@@ -47,6 +57,7 @@ class Kept:
 
     def records(self, source: Source) -> list[Record]:
         """Return the records of a source. Whatever the source, they come to the same (J1)."""
+        self._finish_turn()
         if source is Source.SNAPSHOT:
             return list(self._manager.snapshot())
         return self._changes if source is Source.CHANGES else self._finished

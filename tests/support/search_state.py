@@ -128,7 +128,7 @@ def key(play: Play) -> int:
     for rank, place in enumerate(waiters):
         places[place] = rank, min(place - before, _DISTANCE_MAX)
         before = place
-    due = sorted(manager.deadlines, key=lambda subject: (subject.due_at or 0.0, subject.due_number))
+    due = sorted(manager.deadlines, key=lambda subject: subject.due[:2] if subject.due else (0.0, 0))
     dates = {id(subject): (rank, (subject.due_at or 0.0) - now) for rank, subject in enumerate(due)}
     return hash(tuple(sorted(_key_of_session(session, play, places, dates) for session in manager.sessions.values())))
 

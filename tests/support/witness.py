@@ -9,6 +9,7 @@ from lockd.core import events as e
 from lockd.core.bounds import Quotas
 from lockd.core.invariants import check
 from lockd.core.manager import LockManager
+from lockd.core.state import Request, Session
 
 from .kept import Kept, Source
 from .ledger import Answer
@@ -74,11 +75,11 @@ class Witness:
     def _teach(self) -> None:
         """Tell the oracle what it cannot foretell: the order of what is due at the same time."""
         for session in self.manager.sessions.values():
-            self.oracle.world.parties[session.id].due_order = session.due_number
+            self.oracle.world.parties[session.id].due_order = _number_of(session)
             for request in (*session.waiting.values(), *session.grants.values()):
                 ask = self.oracle.ask_of(session.id, request.id)
                 assert ask is not None, f"{request.id} is not there any more"
-                ask.due_order = request.due_number
+                ask.due_order = _number_of(request)
 
     def _compare_order(self, actions: list[a.Action], expected: list[Answer]) -> None:
         """On one name the order of the grants is that of the queue.
@@ -187,3 +188,7 @@ def _counted(facts: a.NameFacts | None) -> Answer | None:
         return None
     counted = (facts.name, facts.holders_total, facts.waiters_total)
     return counted if facts.position is None else (*counted, facts.position, facts.waited_seconds)
+
+
+def _number_of(subject: Session | Request) -> int:
+    return 0 if subject.due is None else subject.due[1]
