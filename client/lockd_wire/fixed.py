@@ -30,7 +30,8 @@ _ACQUIRE_BEGINNING: Final = Struct(">IBBBQBQ")
 _RELEASE_FRAME: Final = Struct(">IBBBQBQB")
 _GRANTED_FRAME: Final = Struct(">IBBBQBQBQB")
 
-# The bodies of these two, of which nothing but the numbers is looked at.
+# The bodies of these, of which nothing but the numbers is looked at. Of ACQUIRE it is the beginning of the body.
+_ACQUIRE: Final = Struct(">3xQxQ")
 _RELEASE: Final = Struct(">3xQxQx")
 _GRANTED: Final = Struct(">3xQxQxQx")
 
@@ -38,7 +39,10 @@ _GRANTED: Final = Struct(">3xQxQxQx")
 SHORTEST_BEGINNING_BYTES: Final = 8
 BEGINNING_BYTES: Final = _ACQUIRE_BEGINNING.size
 
-# Each of the following raises struct.error if a number does not fit into 8 bytes, which is a bug on this side.
+#: The bytes of the body of RELEASE in the frames that are made here.
+RELEASE_BYTES: Final = _RELEASE.size
+
+# Each of the following three raises struct.error if a number does not fit into 8 bytes, which is a bug on this side.
 
 
 def acquire(number: int, owner: int, rest: bytes) -> bytes:
@@ -61,8 +65,10 @@ def granted(number: int, covered: int, token: int) -> bytes:
 
 # Taken for one large number, a body differs from the one with the greatest numbers that there can be in the bits of its
 # own numbers only. So one comparison tells whether all the rest is as it has to be.
+_GREATEST_ACQUIRE: Final = int.from_bytes(acquire(UINT_MAX, UINT_MAX, b"")[4:], "big")
 _GREATEST_RELEASE: Final = int.from_bytes(release(UINT_MAX, UINT_MAX)[4:], "big")
 _GREATEST_GRANTED: Final = int.from_bytes(granted(UINT_MAX, UINT_MAX, UINT_MAX)[4:], "big")
+_BITS_OF_ACQUIRE: Final = _GREATEST_ACQUIRE ^ int.from_bytes(acquire(0, 0, b"")[4:], "big")
 _BITS_OF_RELEASE: Final = _GREATEST_RELEASE ^ int.from_bytes(release(0, 0)[4:], "big")
 _BITS_OF_GRANTED: Final = _GREATEST_GRANTED ^ int.from_bytes(granted(0, 0, 0)[4:], "big")
 
@@ -70,10 +76,28 @@ _BITS_OF_GRANTED: Final = _GREATEST_GRANTED ^ int.from_bytes(granted(0, 0, 0)[4:
 _made = tuple.__new__
 
 
-def _read_release(body: bytes) -> Release | None:
-    if int.from_bytes(body, "big") | _BITS_OF_RELEASE == _GREATEST_RELEASE:
-        return _made(Release, (*_RELEASE.unpack(body), False))
+def parts_of_acquire(body: bytes) -> tuple[int, int, bytes] | None:
+    """Return the id, the owner and the rest of the body of a frame that `acquire` makes, or None if it is another one.
+    What the rest is nobody has looked at."""
+    beginning = body[: _ACQUIRE.size]
+    if int.from_bytes(beginning, "big") | _BITS_OF_ACQUIRE == _GREATEST_ACQUIRE:
+        number, owner = _ACQUIRE.unpack(beginning)
+        return number, owner, body[_ACQUIRE.size :]
     return None
+
+
+def parts_of_release(body: bytes) -> tuple[int, int] | None:
+    """Return the id and the token in the body of a frame that `release` makes, or None if it is another one of as many
+    bytes."""
+    if int.from_bytes(body, "big") | _BITS_OF_RELEASE == _GREATEST_RELEASE:
+        number, token = _RELEASE.unpack(body)
+        return number, token
+    return None
+
+
+def _read_release(body: bytes) -> Release | None:
+    parts = parts_of_release(body)
+    return None if parts is None else _made(Release, (*parts, False))
 
 
 def _read_granted(body: bytes) -> Granted | None:
@@ -85,6 +109,6 @@ def _read_granted(body: bytes) -> Granted | None:
 #: By the type of the message: how long such a body is, and what reads one of that length. None: it is another message,
 #: or has a number that no message has.
 READERS: Final[Mapping[int, tuple[int, Callable[[bytes], Message | None]]]] = {
-    _RELEASE_TYPE: (_RELEASE.size, _read_release),
+    _RELEASE_TYPE: (RELEASE_BYTES, _read_release),
     _GRANTED_TYPE: (_GRANTED.size, _read_granted),
 }

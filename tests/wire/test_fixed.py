@@ -30,10 +30,12 @@ def body_of(frame: bytes) -> bytes:
 
 @given(numbers, numbers)
 def test_release(number: int, token: int) -> None:
-    heard = TO_DAEMON.decode(body_of(fixed.release(number, token)))
+    body = body_of(fixed.release(number, token))
+    heard = TO_DAEMON.decode(body)
 
     assert type(heard) is m.Release
     assert heard == m.Release(number, token, False)
+    assert fixed.parts_of_release(body) == (number, token)
 
 
 @given(numbers, numbers, numbers)
@@ -46,9 +48,34 @@ def test_granted(number: int, covered: int, token: int) -> None:
 
 @given(messages(m.Acquire).filter(lambda asked: len(encode(asked, 1_000_000)) < FRAME_BYTES_MAX // 2))
 def test_acquire(asked: m.Acquire) -> None:
-    frame = fixed.acquire(asked.id, asked.owner, rest_of_acquire(asked.items, asked.timeout, asked.options))
+    rest = rest_of_acquire(asked.items, asked.timeout, asked.options)
+    body = body_of(fixed.acquire(asked.id, asked.owner, rest))
 
-    assert TO_DAEMON.decode(body_of(frame)) == asked
+    assert TO_DAEMON.decode(body) == asked
+    assert fixed.parts_of_acquire(body) == (asked.id, asked.owner, rest)
+
+
+def test_whatever_is_another_byte_in_front_is_no_acquire_of_this_kind() -> None:
+    body = body_of(fixed.acquire(7, 8, rest_of_acquire((("a", "X"),), None, {})))
+    for at in (0, 1, 2, 11):
+        assert [fixed.parts_of_acquire(body[:at] + bytes([byte]) + body[at + 1 :]) for byte in range(256)] == [
+            (7, 8, body[20:]) if byte == body[at] else None for byte in range(256)
+        ]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        fixed.acquire(UINT_MAX + 1, 1, b"rest"),
+        fixed.acquire(1, UINT_MAX + 1, b"rest"),
+        # Cut off in the owner.
+        fixed.acquire(1, 1, b"")[:-1],
+        fixed.acquire(0, 0, b"")[:-2],
+        encode(m.Acquire(1, 1, (("reports/daily", "X"),), None, {})),
+    ],
+)
+def test_what_no_acquire_of_this_kind_has_is_left_to_others(frame: bytes) -> None:
+    assert fixed.parts_of_acquire(frame[4:]) is None
 
 
 def test_facts_of_a_grant_are_its_own() -> None:
