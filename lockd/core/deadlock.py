@@ -18,7 +18,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from .events import Demand
-from .modes import CONFLICTING_FIELDS, CONFLICTS, COVERED, Mode
+from .modes import CONFLICTS, COVERED, Mode
 from .names import Names
 from .progress import stuck_owners
 from .resources import Resource, SemaphoreResource
@@ -197,11 +197,9 @@ class _Search:
             request = stack.pop()
             for name, demand, _ in request.items:
                 resource = resources[name]
-                blockers: Iterable[Request]
-                if resource.waiters_total == 1 and len(resource.holders) == 1 and isinstance(demand, Mode):
-                    # Nobody else is concerned here. A long chain consists of such, and they are what its search costs.
-                    blockers = resource.holders.values() if resource.held & CONFLICTING_FIELDS[demand] else ()
-                else:
+                # A long chain consists of names that concern nobody else, and they are what its search costs.
+                blockers: Iterable[Request] | None = resource.in_the_way_of_sole_waiter(demand)
+                if blockers is None:
                     blockers = self._blockers(request, resource, demand)
                 for blocker in blockers:
                     owner = blocker.owner

@@ -104,6 +104,11 @@ class Resource(ABC):
     def opposes(self, grant: Request, demand: Demand) -> bool:
         """Whether ``grant``, a holder, is a reason why ``demand`` of another owner cannot be met."""
 
+    @abstractmethod
+    def in_the_way_of_sole_waiter(self, demand: Demand) -> tuple[Request, ...] | None:
+        """Return the grants in the way of ``demand``, that of the only waiter, where that is as quickly said. None
+        elsewhere."""
+
     def fits(self, owner: Owner, demand: Demand, ahead: int) -> bool:
         """Whether ``demand`` of ``owner`` goes with what is held and with the waiters that are summed up in
         ``ahead``."""
@@ -291,6 +296,13 @@ class LockResource(Resource):
         """As the table has it."""
         return conflict(cast(Mode, self.demand_of(grant)), cast(Mode, demand))
 
+    def in_the_way_of_sole_waiter(self, demand: Demand) -> tuple[Request, ...] | None:
+        """The only holder, if there is nobody else."""
+        holders = self._holders
+        if self.waiters_total != 1 or not isinstance(holders, Request):
+            return None
+        return (holders,) if self.held & _CONFLICTING_FIELDS[demand] else ()
+
     def strongest_held(self) -> Mode | None:
         """Return the strongest mode in which somebody holds the name."""
         return strongest(self.held)
@@ -345,3 +357,7 @@ class SemaphoreResource(Resource):
     def opposes(self, grant: Request, demand: Demand) -> bool:
         """Every holder has some of what is wanted."""
         return True
+
+    def in_the_way_of_sole_waiter(self, demand: Demand) -> tuple[Request, ...] | None:
+        """Others may bring permits back."""
+        return None

@@ -13,9 +13,8 @@ from lockd.core.book import Book
 from lockd.core.deadlock import Edge
 from lockd.core.events import Convert, Item
 from lockd.core.happenings import Happening
-from lockd.core.modes import Mode
 from lockd.core.names import Names
-from lockd.core.resources import Resource
+from lockd.core.resources import LockResource, Resource
 from lockd.core.state import Request
 from support.broken import Break, assert_noticed, replace_handler_without_looking
 
@@ -38,8 +37,8 @@ def what_is_held_is_overlooked(patch: pytest.MonkeyPatch) -> None:
 
     original = deadlock._Search._blockers
     patch.setattr(deadlock._Search, "_blockers", blockers)
-    # Nor on the short way.
-    patch.setattr(deadlock, "CONFLICTING_FIELDS", dict.fromkeys(Mode, 0))
+    # Nobody takes the short way.
+    patch.setattr(LockResource, "in_the_way_of_sole_waiter", lambda self, demand: None)
 
 
 def the_queue_is_overlooked(patch: pytest.MonkeyPatch) -> None:
