@@ -171,6 +171,11 @@ class Connection:
             self._connections.mark(self)
         outbox += frame
 
+    @property
+    def room(self) -> int:
+        """How many bytes of answers more may be left unread. There is some again when the turn has ended."""
+        return max(0, self._patience.outbox_bytes_max - len(self._outbox))
+
     def send_ahead(self, message: m.Message) -> None:
         """Send a message now that tells of nothing which has to be in the journal first, unless others wait before
         it. While the journal cannot be written, nothing else leaves."""

@@ -333,6 +333,7 @@ class Driver:
                     tell_reordered(action)
                 case a.Failed(reason=a.Reason.DEADLOCK):
                     tell_deadlock(action)
+                    self._tell_steps(action)
                     self._tell(action)
                 case a.Failed(reason=a.Reason.QUOTA):
                     self._quota_diary.tell(action, self.manager.sessions.get(action.session), self._reactor.clock())
@@ -347,6 +348,20 @@ class Driver:
         connection = client.connection
         if connection is not None:
             connection.send_frame(translate.frame_of(action, client.covered))
+
+    def _tell_steps(self, failed: a.Failed) -> None:
+        """Tell of the steps of a circle for which there is no room in the refusal itself, ahead of it."""
+        client = self._clients[failed.session]
+        connection = client.connection
+        if connection is None or len(failed.cycle) <= translate.STEPS_IN_REFUSAL:
+            return
+        # Nobody is cut off for what he did not ask for: some room is left for all else that he is told in this turn.
+        room = connection.room * 3 // 4
+        for frame in translate.frames_of_steps(failed, client.covered):
+            room -= len(frame)
+            if room < 0:
+                return
+            connection.send_frame(frame)
 
     def _session_ended(self, action: a.SessionEnded) -> None:
         client = self._clients.pop(action.session)

@@ -6,7 +6,7 @@ No decision is made here but whether a request is one at all.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from lockd.core.modes import Mode
 from lockd_wire import messages as m
 from lockd_wire.codec import encode
 from lockd_wire.fixed import granted
+from lockd_wire.limits import STEPS_MAX
 from lockd_wire.names import fault_of_label, fault_of_name
 
 from . import sentences
@@ -49,7 +50,10 @@ _TERMS_REMEMBERED: Final = 256
 #: Bytes of a ticket. More than anybody can guess.
 _TICKET_BYTES: Final = 24
 
-#: Bytes of a label or program in a step of a deadlock and in an abandonment: eight of the one, or sixteen of the other,
+#: Steps of a deadlock that its refusal has. Those behind them are told ahead of it.
+STEPS_IN_REFUSAL: Final = 8
+
+#: Bytes of a label or program in a step of a deadlock and in an abandonment: so many steps, or sixteen of the others,
 #: have to fit into one message.
 _STEP_TEXT_BYTES_MAX: Final = 64
 
@@ -125,6 +129,13 @@ def message_of(action: a.Answer | a.Notice, covered: int) -> m.DaemonMessage:
             return m.Lost(0, covered, action.token, reason)
 
 
+def frames_of_steps(failed: a.Failed, covered: int) -> Iterator[bytes]:
+    """Yield the frames that tell of the steps of a circle for which there is no room in the refusal itself."""
+    for position in range(STEPS_IN_REFUSAL, len(failed.cycle), STEPS_MAX):
+        steps = tuple(map(_step, failed.cycle[position : position + STEPS_MAX]))
+        yield encode(m.Steps(0, covered, failed.id, position, steps))
+
+
 def facts_of_name(facts: a.NameFacts) -> m.Facts:
     """Return who has a name and who wants it, as the protocol writes it."""
     table: m.Facts = {
@@ -153,36 +164,33 @@ def facts_of_holder(holder: a.Holder) -> dict[str, m.Scalar]:
     }
 
 
-def facts_of_demand(demand: e.Demand, prefix: str = "") -> dict[str, m.Scalar]:
+def facts_of_demand(demand: e.Demand) -> dict[str, m.Scalar]:
     """Return what is held or wanted as the protocol writes it: a mode, or permits."""
-    if isinstance(demand, Mode):
-        return {f"{prefix}mode": demand.value, f"{prefix}permits": 0}
-    return {f"{prefix}mode": "", f"{prefix}permits": demand.permits}
+    mode, permits = _demand(demand)
+    return {"mode": mode, "permits": permits}
+
+
+def _demand(demand: e.Demand) -> tuple[str, int]:
+    return (demand.value, 0) if isinstance(demand, Mode) else ("", demand.permits)
 
 
 def _facts_of_failure(failed: a.Failed) -> m.Facts:
     if failed.cycle:
-        steps = tuple(_facts_of_step(step) for step in failed.cycle)
+        first = failed.cycle[:STEPS_IN_REFUSAL]
+        steps = tuple(dict(zip(m.STEP_FACTS, _step(step), strict=True)) for step in first)
         return {"name": failed.cycle[0].name, "cycle": steps, "cycle_total": failed.cycle_total}
     return {} if failed.facts is None else facts_of_name(failed.facts)
 
 
-def _facts_of_step(step: a.Step) -> dict[str, m.Scalar]:
-    return {
-        "name": step.name,
-        "pid": step.waiter.pid,
-        "uid": step.waiter.uid,
-        "program": _cut(step.waiter_program),
-        "label": _cut(step.waiter_label),
-        **facts_of_demand(step.demand),
-        "blocker_pid": step.blocker.pid,
-        "blocker_uid": step.blocker.uid,
-        "blocker_program": _cut(step.blocker_program),
-        "blocker_label": _cut(step.blocker_label),
-        **facts_of_demand(step.blocker_demand, "blocker_"),
-        "seconds": step.blocker_seconds,
-        "queued": step.is_queued,
-    }
+def _step(step: a.Step) -> m.Step:
+    waiter, blocker = step.waiter, step.blocker
+    return (
+        *(step.name, waiter.pid, waiter.uid, _cut(step.waiter_program), _cut(step.waiter_label)),
+        *_demand(step.demand),
+        *(blocker.pid, blocker.uid, _cut(step.blocker_program), _cut(step.blocker_label)),
+        *_demand(step.blocker_demand),
+        *(step.blocker_seconds, step.is_queued),
+    )
 
 
 def facts_of_abandonment(abandonment: a.Abandonment) -> dict[str, m.Scalar]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from lockd_wire.messages import STEP_FACTS
+
 from . import _modes as modes
 from ._facts import integer, maps, seconds, text
 from ._words import count, quoted, since, who
@@ -13,7 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from lockd_wire.messages import Facts
+    from lockd_wire.messages import Facts, Failed
+    from lockd_wire.messages import Step as StepFacts
+
+
+#: Steps that a sentence tells of a longer circle: those from this thread on, and those that lead back to it.
+_FIRST_STEPS = 8
+_LAST_STEPS = 2
 
 
 class Party:
@@ -84,6 +92,17 @@ def steps_of(facts: Facts) -> tuple[Step, ...]:
     return tuple([Step(each, seen_at) for each in maps(facts, "cycle")])
 
 
+def with_steps(failed: Failed, told: Mapping[tuple[int, int], tuple[StepFacts, ...]]) -> Failed:
+    """Return a refusal with all steps of its circle: those that it has itself, and behind them those that were ``told``
+    ahead of it, each lot under the request that is refused and the position of the first of them."""
+    cycle = failed.facts.get("cycle")
+    if not isinstance(cycle, tuple):
+        return failed
+    while further := told.get((failed.id, len(cycle))):
+        cycle += tuple([dict(zip(STEP_FACTS, step, strict=True)) for step in further])
+    return failed._replace(facts={**failed.facts, "cycle": cycle})
+
+
 def sentence_of(steps: tuple[Step, ...], steps_total: int, what: str) -> str:
     """Return why waiting for ``what`` would never end."""
     if steps_total == 1 and len(steps) == 1 and not steps[0].is_queued:
@@ -94,9 +113,12 @@ def sentence_of(steps: tuple[Step, ...], steps_total: int, what: str) -> str:
             "waiting for itself would never end. Release it first, let the code that needs it run inside the lock that "
             "is already held, or use rlock"
         )
-    told = [*map(str, steps)]
-    if steps_total > len(steps):
-        told.append(f"and {count(steps_total - len(steps), 'more step')}")
+    told = [*map(str, steps[:_FIRST_STEPS])]
+    # What leads back to this thread is known if all of it is.
+    last = steps[_FIRST_STEPS:][-_LAST_STEPS:] if steps_total == len(steps) else ()
+    if more := steps_total - len(told) - len(last):
+        told.append(f"{'then' if last else 'and'} {count(more, 'more step')}")
+    told.extend(map(str, last))
     return (
         f"waiting for {what} would never end{': ' if told else ''}{'; '.join(told)}. This thread keeps what it holds: "
         "release that and try again, or take all that is needed at once with lock_all"

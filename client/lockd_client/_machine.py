@@ -15,7 +15,7 @@ from lockd_wire.framing import FrameDecoder
 from lockd_wire.limits import FRAME_BYTES_MAX
 
 from ._modes import covers
-from ._pending import RequestMade, id_of
+from ._pending import RequestMade, StepsAhead, id_of
 from ._program import introduction
 from ._speaker import Speaker
 from ._standing import HANDED_OVER, Conversion, Held, Lowering, Standing
@@ -53,6 +53,8 @@ class Machine(Speaker):
         self._adoptions: set[int] = set()
         # Notices about grants that have come, but are not held yet.
         self._early: dict[int, list[m.Lost | m.YieldRequested]] = {}
+        # Those of a deadlock whose refusal is about to come.
+        self._steps = StepsAhead()
         self.outbox.put(encode(introduction(program)))
 
     def acquire(self, pending: Pending, owner: int, wanted: bytes) -> None:
@@ -103,6 +105,7 @@ class Machine(Speaker):
         """Note that the connection is gone. What was half received is gone with it."""
         # Last of all, so that whoever is interrupted here does it again.
         self.outbox.clear()
+        self._steps.clear()
         self.decoder = FrameDecoder(FRAME_BYTES_MAX)
         self.is_down = True
 
@@ -234,6 +237,8 @@ class Machine(Speaker):
         decoder = self.decoder
         while (body := decoder.peek()) is not None:
             message = TO_CLIENT.decode(body)
+            if self._steps:
+                message = self._steps.put_into(message)
             number = message.id
             request = self.requests.get(number)
             if self.conversions:
@@ -348,7 +353,7 @@ class Machine(Speaker):
         elif message.id == 0:
             if type(message) is m.Welcome and self.welcome in (None, message):
                 self.welcome = message
-            elif self.welcome is None or not isinstance(message, m.Waiting | m.YieldRequested | m.Lost):
+            elif self.welcome is None or not isinstance(message, m.Waiting | m.YieldRequested | m.Lost | m.Steps):
                 raise RemoteWireError(f"a {type(message).__name__} came that answers nothing")
             else:
                 self._handle_notice(message)
@@ -363,6 +368,9 @@ class Machine(Speaker):
             if pending is not None:
                 pending.notice = notice
                 pending.wake()
+            return
+        if isinstance(notice, m.Steps):
+            self._steps.note(notice)
             return
         # In this order, because another thread may be about to `hold` what the notice is about.
         if self._is_granted(notice.token):

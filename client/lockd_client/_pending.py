@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from _weakref import ref
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from lockd_wire import messages as m
+from lockd_wire import messages as m
 
 
 class Pending:
@@ -28,6 +26,25 @@ class Pending:
     def wake(self) -> bool:
         """Make the one who waits look again, and return whether he was asleep."""
         return False
+
+
+class StepsAhead(dict[tuple[int, int], tuple[m.Step, ...]]):
+    """Steps of a deadlock that were told ahead of its refusal, by the request that is refused and their position."""
+
+    def note(self, told: m.Steps) -> None:
+        """Keep these until the refusal has come."""
+        self[told.request, told.position] = told.steps
+
+    def put_into(self, message: m.DaemonMessage) -> m.DaemonMessage:
+        """Return a message, with these if it is the refusal, and forget them if that has come before it."""
+        if type(message) is m.Failed:
+            from ._cycle import with_steps
+
+            # Not forgotten yet: an interrupt may have it handled once more.
+            return with_steps(message, self)
+        if type(message) is not m.Steps:
+            self.clear()
+        return message
 
 
 # Finalizers would be simpler than references with callbacks, but they would run for each and every object, and Python

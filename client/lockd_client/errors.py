@@ -67,16 +67,17 @@ class DeadlockDetected(LockError):
     """Waiting would never have ended: what was asked for is held by somebody who waits, at the end, for this thread.
 
     Or by this thread itself. Nothing waits. Whatever the thread held, it still holds, and in the mode that it had: to
-    get on, release that and begin anew. The message tells of every step.
+    get on, release that and begin anew. The message tells of every step, or of the first and last of many.
     """
 
     def __init__(self, sentence: str, *, name: str = "", cycle: tuple[Step, ...] = (), cycle_total: int = 0) -> None:
         super().__init__(sentence)
         #: What this thread would have waited for.
         self.name = name
-        #: Who waits for whom: the first few waits, from this thread's on.
+        #: Who waits for whom: every wait, from this thread's on to the one that leads back to it.
         self.cycle = cycle
-        #: How many waits there are in all.
+        #: How many waits there are in all: more than in ``cycle`` only where that are more than the daemon tells
+        #: of, which is 2,000, or fewer where names and labels are long.
         self.cycle_total = cycle_total
 
 

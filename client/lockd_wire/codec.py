@@ -74,6 +74,8 @@ _items = _array_of(_either(_array(_text, _text), _array(_text, _uint, _uint)))
 _options = _pairs_of(_scalar)
 _limits = _map_of(_uint)
 _features = _array_of(_text)
+_side = (_uint, _uint, _text, _text, _text, _uint)
+_steps = _array_of(_array(_text, *_side, *_side, _finite, _bool))
 _facts = _map_of(_either(_scalar, _map_of(_scalar), _array_of(_map_of(_scalar))))
 _rows = _array_of(_map_of(_either(_scalar, _map_of(_scalar))))
 
@@ -99,6 +101,7 @@ _SHAPES: Final[tuple[tuple[int, type[m.Message], tuple[_Kind, ...]], ...]] = (
     (48, m.Waiting, (_uint, _uint, _uint, _facts)),
     (49, m.YieldRequested, (_uint, _uint, _uint, _facts)),
     (50, m.Lost, (_uint, _uint, _uint, _text)),
+    (51, m.Steps, (_uint, _uint, _uint, _uint, _steps)),
     (65, m.AdminHello, (_uint, _text, _uint)),
     (66, m.Status, (_uint,)),
     (67, m.List, (_uint, _text, _uint, _options)),

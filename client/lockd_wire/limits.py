@@ -43,6 +43,9 @@ PERMITS_MAX: Final = 1_000_000
 #: Holders that an answer to a client describes. Who waits wants to know whom to call.
 HOLDERS_MAX: Final = 4
 
+#: Steps of a deadlock in one STEPS: so many fit into a frame, however long their names, programs and labels are.
+STEPS_MAX: Final = 12
+
 #: Holders, and waiters, that SHOW describes: with the longest names and labels there can be, they fill a frame. So many
 #: rows of any page fit, whatever is in them.
 ROWS_MAX: Final = 8

@@ -6,12 +6,20 @@ have, and nothing here knows how they travel.
 
 from __future__ import annotations
 
-from ._typing import NamedTuple, TypeAlias
+from ._typing import Final, NamedTuple, TypeAlias
 
 #: What options and facts may be. Facts nest no deeper than a list of holders does.
 Scalar: TypeAlias = str | int | float | bool | None
 Facts: TypeAlias = dict[str, Scalar | dict[str, Scalar] | tuple[dict[str, Scalar], ...]]
 Row: TypeAlias = dict[str, Scalar | dict[str, Scalar]]
+
+#: The facts of one step of a deadlock, in the order in which STEPS has them. FAILED has them by these names.
+STEP_FACTS: Final = (
+    *("name", "pid", "uid", "program", "label", "mode", "permits"),
+    *("blocker_pid", "blocker_uid", "blocker_program", "blocker_label", "blocker_mode", "blocker_permits"),
+    *("seconds", "queued"),
+)
+Step: TypeAlias = tuple[Scalar, ...]
 
 
 class Hello(NamedTuple):
@@ -188,6 +196,19 @@ class Lost(NamedTuple):
     reason: str
 
 
+class Steps(NamedTuple):
+    """A notice: steps of the deadlock because of which the request with the id ``request`` fails, from ``position`` on.
+
+    FAILED has the first of them.
+    """
+
+    id: int
+    covered: int
+    request: int
+    position: int
+    steps: tuple[Step, ...]
+
+
 class AdminHello(NamedTuple):
     """Opens a conversation on the admin socket."""
 
@@ -313,7 +334,7 @@ class AdminFailed(NamedTuple):
 ClientMessage: TypeAlias = (
     Hello | Resume | Bye | Acquire | Convert | Release | Cancel | HandOver | Adopt | Inherit | Query
 )
-Notice: TypeAlias = Waiting | YieldRequested | Lost
+Notice: TypeAlias = Waiting | YieldRequested | Lost | Steps
 DaemonMessage: TypeAlias = Welcome | Granted | Failed | Done | State | Ticket | Notice
 AdminRequest: TypeAlias = (
     AdminHello | Status | List | Show | Sessions | Graph | History | Watch | Metrics | Break | Orders

@@ -148,7 +148,8 @@ class Failed(NamedTuple):
     """The request did not get through.
 
     ``facts`` is there for TIMEOUT, and for HELD_BY_EARLIER_PROGRAM, where ``holders`` are of earlier programs alone.
-    DEADLOCK has the first steps of the circle in ``cycle``, beginning with the request itself, and how many there are.
+    DEADLOCK has the steps of the circle in ``cycle``, beginning with the request itself, and how many there are: more
+    than that only of a circle that is longer than the bound.
     ``detail`` says more for the others.
     """
 

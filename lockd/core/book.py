@@ -13,7 +13,15 @@ from typing import Final
 from . import actions as a
 from . import events as e
 from .abandoned import Abandoned
-from .bounds import COUNTER_BITS, LOSS_DETAILS_MAX, LOSSES_MAX, PLACE_STEP, STEPS_NAMED_MAX, Quotas
+from .bounds import (
+    COUNTER_BITS,
+    LOSS_DETAILS_MAX,
+    LOSSES_MAX,
+    PLACE_STEP,
+    STEPS_NAMED_MAX,
+    STEPS_OF_REORDERING_MAX,
+    Quotas,
+)
 from .deadlines import Deadlines
 from .deadlock import Edge
 from .happenings import OF_LOSS, Happening, of_failure
@@ -300,7 +308,7 @@ class Book:
         self._note_told(request)
         self.failed_total[a.Reason.DEADLOCK] += 1
         self.happened.append((Happening.DEADLOCKED, request))
-        steps, total = self._steps(circle), len(circle)
+        steps, total = self._steps(circle, STEPS_NAMED_MAX), len(circle)
         self.actions.append(a.Failed(request.session.id, request.id, a.Reason.DEADLOCK, cycle=steps, cycle_total=total))
 
     def note_reordering(self, circle: list[Edge], moved: list[Request]) -> None:
@@ -310,15 +318,15 @@ class Book:
         self.reorders_total += 1
         self.changed_requests.update(dict.fromkeys(moved))
         self.happened.extend((Happening.REORDERED, request) for request in moved)
-        steps = self._steps(circle)
+        steps = self._steps(circle, STEPS_OF_REORDERING_MAX)
         self.actions.extend(a.Reordered(request.session.id, request.id, steps) for request in moved)
 
     def facts(self, name: str) -> a.NameFacts:
         """Return who has a name and who wants it."""
         return name_facts(name, self.names.resources.get(name), self.now)
 
-    def _steps(self, circle: list[Edge]) -> tuple[a.Step, ...]:
-        return tuple(step(edge, self.now) for edge in circle[:STEPS_NAMED_MAX])
+    def _steps(self, circle: list[Edge], steps_max: int) -> tuple[a.Step, ...]:
+        return tuple(step(edge, self.now) for edge in circle[:steps_max])
 
     def _contend(self, grant: Request, name: str) -> None:
         self.names.unwatch(grant)

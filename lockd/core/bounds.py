@@ -17,8 +17,10 @@ WAITERS_DRAWN_MAX: Final = 64
 HOLDERS_DRAWN_MAX: Final = 4
 HOLDERS_SEARCHED_MAX: Final = 1024
 
-#: Steps of a deadlock that an answer names. The messages have a bound, and nobody reads a longer circle.
-STEPS_NAMED_MAX: Final = 8
+#: Steps of a deadlock that its refusal names: what a peer's outbox has room for, and what takes no longer to be named
+#: than a long circle takes to be found. Of a change of the order the first few are told.
+STEPS_NAMED_MAX: Final = 2000
+STEPS_OF_REORDERING_MAX: Final = 8
 
 #: Names of one request, and what they may grow to with the ancestors in a tree.
 NAMES_ASKED_MAX: Final = 16

@@ -46,18 +46,20 @@ def holder(resource: Resource, grant: Request, now: float) -> Holder:
 def step(edge: Edge, now: float) -> Step:
     """Describe one step of a deadlock."""
     waiter, resource, blocker = edge
+    waits, blocks = waiter.owner.session, blocker.owner.session
+    # By position: there may be thousands, while everybody else waits.
     return Step(
-        name=resource.name,
-        waiter=waiter.session.peer,
-        waiter_program=waiter.session.program,
-        waiter_label=waiter.terms.label,
-        demand=resource.demand_of(waiter),
-        blocker=blocker.session.peer,
-        blocker_program=blocker.session.program,
-        blocker_label=blocker.terms.label,
-        blocker_demand=resource.demand_of(blocker),
-        blocker_seconds=now - (blocker.queued_at if blocker.granted_at is None else blocker.granted_at),
-        is_queued=not blocker.token,
+        resource.name,
+        waits.peer,
+        waits.program,
+        waiter.terms.label,
+        resource.demand_of(waiter),
+        blocks.peer,
+        blocks.program,
+        blocker.terms.label,
+        resource.demand_of(blocker),
+        now - (blocker.queued_at if blocker.granted_at is None else blocker.granted_at),
+        not blocker.token,
     )
 
 

@@ -12,21 +12,25 @@ from lockd.sentences import circle
 #: A program that runs against its quota does so again and again. It is told of once in this time.
 _QUIET_SECONDS: Final = 60.0
 
+#: Steps of a deadlock that are told: nobody looks for more in a log.
+_STEPS_TOLD_MAX: Final = 8
+
 #: Uids of which it is remembered when they were told of.
 _REMEMBERED_MAX: Final = 1024
 
 
 def tell_deadlock(failed: a.Failed) -> None:
     """Tell of a request that would have waited for ever, with the circle."""
-    first, more = failed.cycle[0], failed.cycle_total - len(failed.cycle)
+    told = failed.cycle[:_STEPS_TOLD_MAX]
+    first, more = told[0], failed.cycle_total - len(told)
     log.warning(
         "refused a request that would have closed a deadlock: %s%s",
-        circle(failed.cycle),
+        circle(told),
         f"; and {more} more" if more else "",
         extra=fields(
             Event.DEADLOCK,
-            name=tuple(dict.fromkeys(step.name for step in failed.cycle)),
-            pid=tuple(dict.fromkeys(str(step.waiter.pid) for step in failed.cycle)),
+            name=tuple(dict.fromkeys(step.name for step in told)),
+            pid=tuple(dict.fromkeys(str(step.waiter.pid) for step in told)),
             uid=first.waiter.uid,
             program=first.waiter_program,
             label=first.waiter_label,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -66,6 +67,32 @@ def test_more_steps_than_are_told() -> None:
     assert error.cycle_total == 11
     assert sentence(error).endswith("42 s ago; and 3 more steps" + ADVICE)
     assert sentence(deadlock({}, cycle_total=2)).endswith("; and 1 more step" + ADVICE)
+
+
+def numbered(steps: int) -> Iterator[dict[str, m.Scalar]]:
+    return ({"name": str(number)} for number in range(steps))
+
+
+def names_in(told: str) -> list[str]:
+    return re.findall(r' wants "([^"]*)"', told)
+
+
+def test_of_a_long_circle_the_words_leave_the_middle_out() -> None:
+    for steps, words in ((11, "; then 1 more step; "), (40, "; then 30 more steps; ")):
+        error = deadlock(*numbered(steps))
+        assert len(error.cycle) == error.cycle_total == steps
+        assert names_in(str(error)) == [*map(str, range(8)), str(steps - 2), str(steps - 1)]
+        assert words in str(error)
+    for steps in (8, 9, 10):
+        error = deadlock(*numbered(steps))
+        assert names_in(str(error)) == [*map(str, range(steps))]
+        assert "more" not in str(error)
+
+
+def test_what_leads_back_is_not_known_of_a_circle_that_is_not_told_to_its_end() -> None:
+    error = deadlock(*numbered(12), cycle_total=14)
+    assert names_in(str(error)) == [*map(str, range(8))]
+    assert sentence(error).endswith("; and 6 more steps" + ADVICE)
 
 
 def test_a_deadlock_of_one() -> None:

@@ -12,7 +12,9 @@ from lockd_client._pending import Pending
 from lockd_client._standing import Standing
 from lockd_wire import messages as m
 from lockd_wire.errors import RemoteWireError
-from support.dialogue import CALLED, Dialogue, welcomed
+from lockd_wire.framing import FrameDecoder
+from lockd_wire.limits import FRAME_BYTES_MAX
+from support.dialogue import CALLED, WELCOME, Dialogue, welcomed
 
 LOST = m.Lost(0, 0, 11, "lease")
 HANDED_OVER = m.Lost(0, 0, 11, "handed_over")
@@ -302,3 +304,91 @@ def test_an_entry_is_given_back_by_what_may_be_said_twice(dialogue: Dialogue) ->
     assert dialogue.said() == [m.Cancel(3, inner.id)]
     dialogue.machine.give_up(outer.request)
     assert dialogue.said() == [m.Release(4, 11, False)]
+
+
+def step(number: int) -> m.Step:
+    return (f"name {number}", 1, 2, "a", "", "X", 0, 3, 4, "b", "", "X", 0, 0.5, False)
+
+
+def refused(request: int, steps_total: int) -> m.Failed:
+    first = tuple(dict(zip(m.STEP_FACTS, step(number), strict=True)) for number in range(2))
+    return m.Failed(request, request, "deadlock", "", {"name": "a", "cycle": first, "cycle_total": steps_total})
+
+
+def names_told(pending: Pending) -> list[object]:
+    """Return the names in the circle that a request was refused with."""
+    assert isinstance(pending.answer, m.Failed)
+    cycle = pending.answer.facts["cycle"]
+    assert isinstance(cycle, tuple)
+    return [each["name"] for each in cycle]
+
+
+def test_the_steps_of_a_deadlock_that_come_ahead_of_its_refusal(dialogue: Dialogue) -> None:
+    pending, other = dialogue.asks(), dialogue.asks("b")
+    dialogue.hears(m.Steps(0, 1, 1, 2, (step(2), step(3))))
+    assert pending.answer is None
+    dialogue.hears(m.Steps(0, 1, 1, 4, (step(4),)), refused(1, 5))
+    assert names_told(pending) == [f"name {number}" for number in range(5)]
+    # They are no other one's.
+    dialogue.hears(refused(2, 2))
+    assert names_told(other) == ["name 0", "name 1"]
+
+
+def test_two_refusals_with_steps_one_behind_the_other(dialogue: Dialogue) -> None:
+    pending, other = dialogue.asks(), dialogue.asks("b")
+    dialogue.hears(m.Steps(0, 2, 1, 2, (step(2),)), refused(1, 3))
+    dialogue.hears(m.Steps(0, 2, 2, 2, (step(7),)), refused(2, 3))
+    assert (names_told(pending), names_told(other)) == (["name 0", "name 1", "name 2"], ["name 0", "name 1", "name 7"])
+
+
+def test_a_refusal_that_is_handled_twice_has_its_steps_both_times(
+    dialogue: Dialogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending = dialogue.asks()
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    dialogue.hears(m.Steps(0, 1, 1, 2, (step(2),)))
+    with monkeypatch.context() as patch:
+        patch.setattr(dialogue.machine.decoder, "advance", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            dialogue.hears(refused(1, 3))
+    dialogue.machine.handle_received()
+    assert names_told(pending) == ["name 0", "name 1", "name 2"]
+
+
+def test_steps_of_which_some_are_missing_are_not_told(dialogue: Dialogue) -> None:
+    pending = dialogue.asks()
+    dialogue.hears(m.Steps(0, 1, 1, 3, (step(3),)), m.Steps(0, 1, 1, 2, ()), refused(1, 4))
+    assert names_told(pending) == ["name 0", "name 1"]
+
+
+def test_steps_without_any_in_the_refusal(dialogue: Dialogue) -> None:
+    pending = dialogue.asks()
+    dialogue.hears(m.Steps(0, 1, 1, 0, (step(0),)), m.Failed(1, 1, "deadlock", "", {}))
+    assert isinstance(pending.answer, m.Failed)
+    assert pending.answer.facts == {}
+
+
+def test_steps_that_the_end_of_the_connection_cut_short_are_forgotten(dialogue: Dialogue) -> None:
+    """The request is said again, and may close another circle."""
+    pending = dialogue.asks()
+    dialogue.hears(m.Steps(0, 1, 1, 2, (step(2),)), m.Steps(0, 1, 1, 3, (step(3),)))
+    dialogue.machine.go_down()
+    dialogue.machine.come_up(FrameDecoder(FRAME_BYTES_MAX), WELCOME)
+    dialogue.hears(m.Steps(0, 1, 1, 2, (step(9),)), refused(1, 3))
+    assert names_told(pending) == ["name 0", "name 1", "name 9"]
+
+
+def test_steps_for_a_request_that_was_taken_back(dialogue: Dialogue) -> None:
+    pending = dialogue.asks()
+    dialogue.machine.abandon(pending)
+    dialogue.hears(m.Steps(0, 1, 1, 2, (step(2),)), refused(1, 3), WANTED)
+    assert pending.answer is None
+    assert not dialogue.machine._steps
+
+
+def test_steps_before_the_welcome_are_against_the_protocol() -> None:
+    with pytest.raises(RemoteWireError, match="Steps came that answers nothing"):
+        Dialogue().hears(m.Steps(0, 1, 1, 2, (step(2),)))

@@ -6,6 +6,7 @@ import pytest
 
 from lockd.core import deadlock
 from lockd.core.actions import Action, EndReason, Failed, Reason, Reordered, SessionEnded
+from lockd.core.bounds import STEPS_NAMED_MAX
 from lockd.core.events import Cancel, Disconnected, Event, ProcessExited, Tick
 from lockd.core.manager import LockManager
 from support.core import (
@@ -105,6 +106,27 @@ def test_a_refused_request_leaves_the_queues_as_they_were() -> None:
     assert manager.statistics().reorders_total == 0
 
 
+def closed_circle(manager: LockManager, steps: int) -> Failed:
+    """Let so many owners of one process close a circle, and return the refusal."""
+    [session] = connect_many(manager, 1)
+    for owner in range(steps):
+        manager.handle(acquire(session, owner + 1, f"name {owner}", owner=owner), 0.0)
+    for owner in range(steps - 1):
+        assert manager.handle(acquire(session, steps + owner + 1, f"name {owner + 1}", owner=owner), 1.0) == []
+    [failed] = manager.handle(acquire(session, 2 * steps, "name 0", owner=steps - 1), 4.0)
+    assert isinstance(failed, Failed)
+    return failed
+
+
+@pytest.mark.parametrize("steps", [1, 2, 40, STEPS_NAMED_MAX, STEPS_NAMED_MAX + 1])
+def test_a_refusal_has_every_step_of_the_circle(steps: int) -> None:
+    """D5: from the request itself on, up to a bound."""
+    failed = closed_circle(make_manager(), steps)
+    assert failed.cycle_total == steps
+    assert [step.name for step in failed.cycle] == [f"name {number}" for number in range(steps)][:STEPS_NAMED_MAX]
+    assert {step.blocker_seconds for step in failed.cycle} == {4.0}
+
+
 def soft_deadlock(manager: LockManager, sessions: list[int]) -> Event:
     """Return what closes a circle that another order resolves."""
     a, b, c, d = sessions
@@ -114,6 +136,25 @@ def soft_deadlock(manager: LockManager, sessions: list[int]) -> Event:
     give(manager, acquire(d, 1, "two"))
     give(manager, acquire(a, 2, "two", S))
     return acquire(b, 2, "one", S)
+
+
+def test_of_a_change_of_the_order_the_first_few_steps_are_told() -> None:
+    """D4."""
+    manager = make_manager()
+    a, b, c, d, *others = connect_many(manager, 14)
+    give(manager, acquire(a, 1, "one", S))
+    give(manager, acquire(b, 1, "two", S))
+    give(manager, acquire(c, 1, "one"))
+    give(manager, acquire(d, 1, "two"))
+    for number, session in enumerate(others):
+        give(manager, acquire(session, 1, f"name {number}"))
+    for number, session in enumerate(others[:-1]):
+        give(manager, acquire(session, 2, f"name {number + 1}"))
+    give(manager, acquire(a, 2, "name 0"))
+    give(manager, acquire(others[-1], 2, "two", S))
+    [moved, *_] = give(manager, acquire(b, 2, "one", S))
+    assert isinstance(moved, Reordered)
+    assert [step.name for step in moved.cycle] == ["one", "one", *(f"name {number}" for number in range(6))]
 
 
 @pytest.mark.parametrize(("bound", "is_resolved"), [(16, True), (1, True), (0, False)])

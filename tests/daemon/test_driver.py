@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -13,12 +15,13 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from lockd import peers, server
 from lockd.core import events as e
 from lockd.core import requests
+from lockd.core.bounds import STEPS_NAMED_MAX
 from lockd.core.manager import LockManager
 from lockd.driver import Driver
 from lockd.keeper import Keeper
 from lockd.reactor import Reactor
 from lockd_wire import messages as m
-from support.shell import Shell, acquire, hello, kinds, start_shell
+from support.shell import Shell, Start, acquire, hello, kinds, start_shell
 
 
 async def test_each_is_answered_in_the_order_in_which_things_get_settled(
@@ -83,6 +86,56 @@ async def test_bye_frees_everything_and_ends_the_connection(shell: Shell, autoju
     assert kinds(await waiter.hears()) == ["Granted", "Granted"]
     status = await shell.status()
     assert (status["sessions"], status["grants"]) == (1, 2)
+
+
+def closing_a_circle(steps: int, name: Callable[[int], str], label: str = "") -> list[m.ClientMessage]:
+    """Return requests of one process, the last of which closes a circle of so many of its threads."""
+    asked: list[m.ClientMessage] = [
+        acquire(owner, name(owner), owner=owner, label=label) for owner in range(1, steps + 1)
+    ]
+    for owner in range(1, steps + 1):
+        asked.append(acquire(steps + owner, name(owner % steps + 1), owner=owner, label=label))
+    return asked
+
+
+def steps_told(heard: list[Any]) -> tuple[int, int]:
+    """Return how many steps were told in these messages, one behind the other, and how many there are."""
+    failed = heard[-1]
+    assert isinstance(failed, m.Failed)
+    facts: dict[str, Any] = failed.facts
+    told = len(facts["cycle"])
+    for steps in heard[:-1]:
+        assert isinstance(steps, m.Steps)
+        assert (steps.request, steps.position, steps.covered) == (failed.id, told, failed.covered)
+        told += len(steps.steps)
+    return told, facts["cycle_total"]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 8, 9, 20, 21, STEPS_NAMED_MAX, STEPS_NAMED_MAX + 1])
+async def test_every_step_of_a_circle_is_told(shell: Shell, autojump_clock: MockClock, steps: int) -> None:
+    """Up to the bound, which is said to be one."""
+    peer = await shell.welcomed("a program")
+    *waits, closes = closing_a_circle(steps, "name {}".format)
+    await peer.asks(*waits)
+    heard = await peer.asks(closes)
+    while not isinstance(heard[-1], m.Failed):
+        heard += await peer.hears()
+    assert steps_told(heard) == (min(steps, STEPS_NAMED_MAX), steps)
+
+
+async def test_nobody_is_cut_off_for_being_told_of_a_circle(start: Start, autojump_clock: MockClock) -> None:
+    """Of what there is no room for in the outbox, it is told how much it is."""
+    shell = await start(connections__outbox_bytes_max="16384")
+    peer = await shell.welcomed("p" * 64)
+    *waits, closes = closing_a_circle(100, lambda owner: f"{owner} ".ljust(255, "n"), label="l" * 256)
+    again = [acquire(201, "1 ".ljust(255, "n"), owner=100), acquire(202, "1 ".ljust(255, "n"), owner=100)]
+    # All three refusals come in one turn, and the first of them leaves room for the others.
+    await peer.asks(*waits)
+    heard = await peer.asks(closes, *again)
+    assert kinds(heard) == ["Steps", "Failed", "Failed", "Failed"]
+    assert steps_told(heard[:2]) == (20, 100)
+    assert [steps_told([failed]) for failed in heard[2:]] == [(8, 100), (8, 100)]
+    assert not peer.is_ended
 
 
 async def test_a_detached_waiter_holds_the_others_up_for_two_seconds(shell: Shell, autojump_clock: MockClock) -> None:

@@ -44,6 +44,17 @@ async def test_a_deadlock_is_told_with_its_circle(
     assert set(events(records)["deadlock"]["name"]) == {"db", "log"}
 
 
+async def test_of_a_long_circle_the_beginning_is_told(
+    records: list[LogRecord], shell: Shell, autojump_clock: MockClock
+) -> None:
+    peer = await shell.welcomed()
+    await peer.granted(*(acquire(owner, f"name {owner}", owner=owner) for owner in range(1, 41)))
+    await peer.asks(*(acquire(40 + owner, f"name {owner % 40 + 1}", owner=owner) for owner in range(1, 41)))
+    [record] = [record for record in records if "closed a deadlock" in record.getMessage()]
+    assert record.getMessage().endswith("; and 32 more")
+    assert events(records)["deadlock"]["name"] == tuple(f"name {number}" for number in range(1, 9))
+
+
 async def test_each_uid_that_uses_its_quota_up_is_told_of_once_a_minute(
     records: list[LogRecord], start: Start, autojump_clock: MockClock
 ) -> None:

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from lockd import sentences, translate
 from lockd.core import actions as a
-from lockd.core.bounds import HOLDERS_NAMED_MAX, LIMIT_MAX, NAMES_ASKED_MAX, PLACES_COUNTED_MAX, STEPS_NAMED_MAX
+from lockd.core.bounds import HOLDERS_NAMED_MAX, LIMIT_MAX, NAMES_ASKED_MAX, PLACES_COUNTED_MAX
 from lockd.core.events import Demand, Peer, Permits
 from lockd.core.modes import Mode
+from lockd.translate import STEPS_IN_REFUSAL
+from lockd_wire import messages as m
 from lockd_wire.codec import TO_CLIENT, encode
-from lockd_wire.limits import FRAME_BYTES_MAX, UINT_MAX
+from lockd_wire.limits import FRAME_BYTES_MAX, STEPS_MAX, UINT_MAX
 from lockd_wire.names import fault_of_label, fault_of_name, fault_of_program
 
 PEER = Peer(4711, 1000, 1000)
@@ -263,8 +265,8 @@ FAILURES = FACTS.map(lambda facts: a.Failed(1, 1, a.Reason.TIMEOUT, facts)) | st
     session=st.just(1),
     id=st.just(1),
     reason=st.just(a.Reason.DEADLOCK),
-    cycle=st.lists(STEPS, min_size=1, max_size=STEPS_NAMED_MAX).map(tuple),
-    cycle_total=st.integers(STEPS_NAMED_MAX, 10**9),
+    cycle=st.lists(STEPS, min_size=1, max_size=STEPS_IN_REFUSAL + 2).map(tuple),
+    cycle_total=st.integers(STEPS_IN_REFUSAL + 2, 10**9),
 )
 
 
@@ -305,7 +307,9 @@ def test_the_longest_of_everything_is_told_to_its_end(char: str, demand: Demand,
     else:
         name, program, label = texts(char)
         wait = a.Step(name, SOMEBODY, program, label, demand, SOMEBODY, program, label, demand, 1e9 + 0.1, False)
-        failed = a.Failed(1, UINT_MAX, reason, cycle=(wait,) * STEPS_NAMED_MAX, cycle_total=10**9)
+        failed = a.Failed(1, UINT_MAX, reason, cycle=(wait,) * (STEPS_IN_REFUSAL + STEPS_MAX + 1), cycle_total=10**9)
+        told = [TO_CLIENT.decode(frame[4:]) for frame in translate.frames_of_steps(failed, UINT_MAX)]
+        assert [len(each.steps) for each in told if isinstance(each, m.Steps)] == [STEPS_MAX, 1]
     message = translate.message_of(failed, UINT_MAX)
     assert TO_CLIENT.decode(encode(message)[4:]) == message
     assert not sentences.of_failure(failed).endswith("…")

@@ -9,6 +9,7 @@ from lockd.core import actions as a
 from lockd.core import events as e
 from lockd.core.modes import Mode
 from lockd_wire import messages as m
+from lockd_wire.codec import encode
 from lockd_wire.names import fault_of_label, fault_of_name
 
 SESSION = 77
@@ -253,6 +254,28 @@ MESSAGES = [
 @pytest.mark.parametrize(("action", "message"), MESSAGES)
 def test_an_action_is_what_its_session_is_told(action: a.Answer | a.Notice, message: m.DaemonMessage) -> None:
     assert translate.message_of(action, covered=8) == message
+
+
+def circle(*numbers: int) -> tuple[a.Step, ...]:
+    return tuple(STEP._replace(name=f"name {number}") for number in numbers)
+
+
+def test_the_steps_that_a_refusal_has_no_room_for_are_told_ahead_of_it() -> None:
+    failed = a.Failed(SESSION, 5, a.Reason.DEADLOCK, cycle=circle(*range(21)), cycle_total=30)
+    refusal = translate.message_of(failed, covered=8)
+    assert isinstance(refusal, m.Failed)
+    assert refusal.facts["cycle"] == tuple({**STEP_AS_MAP, "name": f"name {number}"} for number in range(8))
+    assert refusal.facts["cycle_total"] == 30
+    steps = [("name " + str(number), *tuple(STEP_AS_MAP.values())[1:]) for number in range(21)]
+    assert list(translate.frames_of_steps(failed, covered=8)) == [
+        encode(m.Steps(0, 8, 5, 8, tuple(steps[8:20]))),
+        encode(m.Steps(0, 8, 5, 20, tuple(steps[20:]))),
+    ]
+
+
+def test_of_a_short_circle_the_refusal_tells_all() -> None:
+    failed = a.Failed(SESSION, 5, a.Reason.DEADLOCK, cycle=circle(*range(8)), cycle_total=8)
+    assert list(translate.frames_of_steps(failed, covered=8)) == []
 
 
 def test_hello_is_no_request() -> None:

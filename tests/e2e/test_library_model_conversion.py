@@ -278,6 +278,41 @@ def test_two_threads_that_wait_for_each_other_are_told(play: Play, queue: Queue,
     assert process("waits.result(60)") is True
 
 
+#: As many threads as there are steps, each of which takes a lock and then wants that of the next one.
+MANY_THREADS: Final = """
+from concurrent.futures import ThreadPoolExecutor
+
+threads = [ThreadPoolExecutor(1) for _ in range(STEPS)]
+locks = [lock(f"{name} {number}", label=f"of {number}") for number in range(STEPS)]
+for thread, each in zip(threads, locks):
+    thread.submit(each.acquire).result()
+
+def waits(number):
+    threads[number].submit(locks[number + 1].acquire)
+
+def closes():
+    return threads[-1].submit(locks[0].acquire).exception()
+"""
+
+
+def test_a_circle_of_forty_threads_is_told_step_by_step(play: Play, queue: Queue, name: str) -> None:
+    process = play(MANY_THREADS.replace("STEPS", "40"))
+    for number in range(39):
+        process(f"waits({number})")
+        queue.wait_for(process.pid, name=f"{name} {number + 1}")
+    process("error = closes()")
+    assert process("(type(error).__name__, error.cycle_total)") == ["DeadlockDetected", 40]
+    told = "[[step.name, step.waiter.label, step.blocker.label, step.blocker.mode] for step in error.cycle]"
+    assert process(told) == [[f"{name} {number}", f"of {number}", f"of {number}", "exclusive"] for number in range(40)]
+    # In words, both ends of it.
+    sentence = process("str(error)")
+    assert sentence.count(" wants ") == 10
+    assert "; then 30 more steps; " in sentence
+    # Nobody else is concerned, and all get on.
+    process("threads[-1].submit(locks[-1].release).result()")
+    queue.wait_for(name=f"{name} 39")
+
+
 @pytest.mark.parametrize("kind", ["lock", "rlock"])
 def test_two_threads_of_a_process_are_never_taken_for_one(kind: str, play: Play, queue: Queue) -> None:
     process = play(f"{THREADS}\na = {kind}(name)")

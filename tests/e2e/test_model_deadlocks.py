@@ -11,7 +11,7 @@ import pytest
 
 from support.daemon import Daemon
 from support.elsewhere import Elsewhere
-from support.raw import CONVERT, FOREVER, RELEASE, STATUS, TRY, Raw
+from support.raw import CONVERT, FOREVER, RELEASE, STATUS, STEPS, TRY, Raw
 
 from .conftest import Connect
 
@@ -118,7 +118,7 @@ def test_two_threads_of_one_process_are_two(connect: Connect, name: str) -> None
     peer.granted(3)
 
 
-def test_of_a_long_circle_the_first_eight_steps_are_told_and_the_sentence_fits(connect: Connect, name: str) -> None:
+def test_of_a_long_circle_the_other_steps_are_told_ahead_and_the_sentence_fits(connect: Connect, name: str) -> None:
     peer = connect("p" * 64)
     names = [f"{number:02}{'日' * 84}" for number in range(12)]
     label = "\N{SOFT HYPHEN}" * 128
@@ -127,11 +127,17 @@ def test_of_a_long_circle_the_first_eight_steps_are_told_and_the_sentence_fits(c
     for owner, each in enumerate(names[1:]):
         peer.queue_up(100 + 2 * owner, [each, "SIX"], owner=owner, label=label)
     peer.want(200, [names[0], "SIX"], owner=11, label=label)
-    answer = peer.receive()
+    steps, answer = peer.receive(), peer.receive()
     assert answer[3] == "deadlock"
     assert len(answer[4].encode()) <= 1024
-    assert (len(answer[5]["cycle"]), answer[5]["cycle_total"]) == (8, 12)
-    assert len(answer[5]["cycle"][0]["label"].encode()) <= 64
+    first = answer[5]["cycle"]
+    assert (len(first), answer[5]["cycle_total"]) == (8, 12)
+    assert len(first[0]["label"].encode()) <= 64
+    assert (steps[:2], steps[3:5]) == ([STEPS, 0], [200, 8])
+    # The same facts in the same order, but for what is waited for, and since when.
+    assert [step[0] for step in steps[5]] == names[8:]
+    who, is_queued = [*first[0].values()][1:13], False
+    assert [(step[1:13], *step[14:]) for step in steps[5]] == [(who, is_queued)] * 4
 
 
 def test_a_circle_through_a_queue(start: Start, name: str) -> None:

@@ -106,6 +106,24 @@ ROWS = Kind(
     ),
 )
 
+_WRONG_IN_A_STEP: tuple[Any, ...] = (None, (), {}, -1, inf)
+_STEP = ("a", 1, 2, "b", "c", "X", 0, 3, 4, "d", "e", "", 2, 0.5, True)
+STEPS = Kind(
+    _arrays(
+        st.tuples(
+            _texts,
+            *(2 * (_uints, _uints, _texts, _texts, _texts, _uints)),
+            st.floats(allow_nan=False, allow_infinity=False),
+            st.booleans(),
+        )
+    ),
+    (
+        *(None, {}, "a", (1,), ((),), (_STEP[:-1],), ((*_STEP, 1),), ({1: 1},)),
+        *(((*_STEP[:at], wrong, *_STEP[at + 1 :]),) for at in range(len(_STEP)) for wrong in _WRONG_IN_A_STEP),
+        (_STEP,) * _TOO_MANY,
+    ),
+)
+
 FIELDS: dict[type[m.Message], tuple[Kind, ...]] = {
     m.Hello: (UINT, TEXT, UINT, TEXT, OPTIONS),
     m.Resume: (UINT, TEXT, UINT, UINT),
@@ -127,6 +145,7 @@ FIELDS: dict[type[m.Message], tuple[Kind, ...]] = {
     m.Waiting: (UINT, UINT, UINT, FACTS),
     m.YieldRequested: (UINT, UINT, UINT, FACTS),
     m.Lost: (UINT, UINT, UINT, TEXT),
+    m.Steps: (UINT, UINT, UINT, UINT, STEPS),
     m.AdminHello: (UINT, TEXT, UINT),
     m.Status: (UINT,),
     m.List: (UINT, TEXT, UINT, OPTIONS),
