@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lockd.core import deadlock, requests, sessions
+from lockd.core import deadlock, earlier, requests, sessions
 from lockd.core.actions import Reason
 from lockd.core.book import Book
 from lockd.core.deadlock import Verdict
@@ -23,10 +23,11 @@ Break = Callable[[pytest.MonkeyPatch], None]
 
 SLICE = 4_000
 
-LOCKS, SEMAPHORE, TREE, THREADS, SEVERAL_WAITS, _ = SPACES
+LOCKS, SEMAPHORE, TREE, THREADS, SEVERAL_WAITS, _, PROGRAMS = SPACES
 
 # Where it takes many moves until something goes wrong, there must be few to choose from.
 ONE_LOCK = LOCKS._replace(name="one lock", asks=LOCKS.asks[:1], modes=())
+ONE_LOCK_OF_PROGRAMS = PROGRAMS._replace(name="one lock of programs", asks=PROGRAMS.asks[:1], modes=())
 HAND_OVER = SEVERAL_WAITS._replace(
     asks=tuple(ask for ask in SEVERAL_WAITS.asks if ask.items[0].demand is X and len(ask.items) == 1), modes=()
 )
@@ -107,6 +108,16 @@ def a_window_that_never_ends(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Names, "let_pass", lambda self, session: None)
 
 
+def no_place_for_those_who_come_back(patch: pytest.MonkeyPatch) -> None:
+    """S8."""
+    patch.setattr(Names, "let_back", lambda self, session: None)
+
+
+def earlier_programs_that_nobody_knows_of(patch: pytest.MonkeyPatch) -> None:
+    """P2, P3: a program waits for what its own process holds."""
+    patch.setattr(earlier, "sessions_before", lambda book, session: [])
+
+
 def a_grant_that_nobody_is_told_of(patch: pytest.MonkeyPatch) -> None:
     """W1: of a request that had to wait."""
     grant = Book.grant
@@ -154,6 +165,8 @@ def permits_that_are_not_given_back(patch: pytest.MonkeyPatch) -> None:
         (soft_edges_ignored, LOCKS),
         (hard_edges_ignored, LOCKS),
         (a_window_that_never_ends, ONE_LOCK),
+        (no_place_for_those_who_come_back, ONE_LOCK_OF_PROGRAMS),
+        (earlier_programs_that_nobody_knows_of, PROGRAMS),
         (a_grant_that_nobody_is_told_of, TREE),
         (a_waiter_that_is_told_twice, THREADS),
         (permits_that_are_not_given_back, SEMAPHORE),

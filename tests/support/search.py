@@ -1,9 +1,10 @@
 """Every state that a few processes can bring about, each looked at once, the nearest first.
 
 From every state each process does everything that it could do: asks for a name in any mode, or for several, releases,
-converts, cancels, loses its connection, dies (and is followed by another process). After each move, everybody who
-waited has to wait still or to have been answered; in each new state every invariant is checked, and then everybody who
-can go on does, and releases all, until nobody waits: whoever is left then was forgotten.
+converts, cancels, loses its connection, comes back or becomes another program, dies (and is followed by another
+process). After each move, everybody who waited has to wait still or to have been answered; in each new state every
+invariant is checked, and then everybody who can go on does, and releases all, until nobody waits: whoever is left then
+was forgotten.
 
 A state is kept as the way that leads to it, and made again by going it: that takes a few bytes, and is faster than any
 copy. `search_spaces` has what the processes do, `search_state` what makes a state and what has to be true of it.

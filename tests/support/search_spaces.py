@@ -17,6 +17,10 @@ from .words import MODE_WORDS, in_words
 #: Grants with which an owner asks for no more.
 _GRANTS_MAX = 2
 
+#: What tells a program from the one that its process was before.
+FIRST_IMAGE = "first"
+_OTHER_IMAGE = {FIRST_IMAGE: "other", "other": FIRST_IMAGE}
+
 #: The window, each timeout and each lease. That all are alike lets many things fall due together.
 PERIOD_SECONDS = 1.0
 
@@ -34,6 +38,8 @@ class Space(NamedTuple):
 
     ``modes`` are those to which they convert what they hold. An owner with ``waits_max`` of 1 is like a thread, which
     does nothing while it waits but to cancel that; one with more goes on and may wait for several things at a time.
+    A process that lost its connection may come back over another one (``comes_back``), and as another program
+    (``execs``), which inherits.
     ``share`` is the part of a search that this space is worth.
     """
 
@@ -46,6 +52,8 @@ class Space(NamedTuple):
     waits_max: int = 1
     hands_over: bool = False
     breaks: bool = False
+    comes_back: bool = False
+    execs: bool = False
 
 
 class Move(NamedTuple):
@@ -84,7 +92,7 @@ SPACES = (
             _ask(("a", _IX), ("b", _X)),
         ),
         tuple(Mode),
-        share=0.35,
+        share=0.3,
     ),
     Space(
         "a lock and a semaphore",
@@ -94,7 +102,7 @@ SPACES = (
             *(_ask(("a", mode), ("s", e.Permits(permits, 2))) for mode in (_X, _S) for permits in (1, 2)),
         ),
         (_X, _S, _U),
-        share=0.2,
+        share=0.15,
     ),
     Space(
         "a tree",
@@ -122,6 +130,7 @@ SPACES = (
         waits_max=2,
         hands_over=True,
         breaks=True,
+        comes_back=True,
     ),
     Space(
         "timeouts, tries, leases and re-entry",
@@ -138,6 +147,19 @@ SPACES = (
         share=0.1,
         breaks=True,
     ),
+    Space(
+        "programs that come back, or become others",
+        (
+            *(_ask((name, mode)) for name in "ab" for mode in (_X, _S)),
+            _ask(("a", _S), ("b", _X)),
+            _ask(("s", e.Permits(1, 2))),
+        ),
+        (_X, _S),
+        share=0.1,
+        processes=2,
+        comes_back=True,
+        execs=True,
+    ),
 )
 
 
@@ -152,7 +174,31 @@ def moves(manager: LockManager, now: float, space: Space) -> Iterator[Move]:
     for session in manager.sessions.values():
         yield Move(e.ProcessExited(session.id))
         if session.is_attached:
-            yield from _moves_of(session, space, list(manager.tickets))
+            inherits = space.execs and bool(session.unclaimed or earlier_programs(manager, session))
+            yield from _moves_of(session, space, list(manager.tickets), inherits=inherits)
+        elif space.comes_back:
+            yield Move(e.Resume(session.id, session.peer))
+    if space.execs:
+        yield from _execs(manager)
+
+
+def earlier_programs(manager: LockManager, session: Session) -> list[Session]:
+    """Return the sessions of the programs that the process of this one was before, as P1 has it."""
+    return [
+        other
+        for other in manager.sessions.values()
+        if other.peer == session.peer and other.image != session.image and not other.is_attached
+    ]
+
+
+def _execs(manager: LockManager) -> Iterator[Move]:
+    """Let the processes that have lost their connection come back as another program, each once at a time."""
+    images: dict[e.Peer, list[str]] = {}
+    for session in manager.sessions.values():
+        images.setdefault(session.peer, []).append("" if session.is_attached else session.image)
+    for peer, known in images.items():
+        if len(known) == 1 and known[0]:
+            yield Move(e.OpenSession(peer, "", False, _OTHER_IMAGE[known[0]]))
 
 
 def _has_young_lease(session: Session, now: float) -> bool:
@@ -162,7 +208,7 @@ def _has_young_lease(session: Session, now: float) -> bool:
     )
 
 
-def _moves_of(session: Session, space: Space, tickets: list[str]) -> Iterator[Move]:
+def _moves_of(session: Session, space: Space, tickets: list[str], *, inherits: bool) -> Iterator[Move]:
     # Whoever has nothing ends with its connection, and that is a way to end like the other.
     if not session.is_idle:
         yield Move(e.Disconnected(session.id))
@@ -175,6 +221,8 @@ def _moves_of(session: Session, space: Space, tickets: list[str]) -> Iterator[Mo
             continue
         yield from _moves_with_grants(owner, request, space)
         if len(owner.waiting) < space.waits_max:
+            if inherits:
+                yield Move(e.Inherit(session.id, request, owner_id))
             for ticket in tickets:
                 yield Move(e.Adopt(session.id, request, owner_id, ticket))
             if owner.grants_total < _GRANTS_MAX:
@@ -189,7 +237,9 @@ def _moves_with_grants(owner: Owner, request: int, space: Space) -> Iterator[Mov
             continue
         yield Move(e.Release(session, request, grant.token, False))
         for entry in (grant.id, *(grant.entries or ())):
-            yield Move(e.Cancel(session, request, entry))
+            # What has not been asked for yet is known by no request (P4).
+            if entry > 0:
+                yield Move(e.Cancel(session, request, entry))
         for mode in space.modes:
             yield Move(e.Convert(session, request, grant.token, mode, e.NO_TERMS))
         if space.hands_over and not grant.ticket:
@@ -211,6 +261,12 @@ def _told(event: e.Event) -> str:
             return f"p{_counted(event.session)}> handover #{_counted(event.token)} ticket {event.ticket}"
         case e.Adopt():
             return f"p{_counted(event.session)}> adopt ticket {event.ticket} owner {event.owner}"
+        case e.Inherit():
+            return f"p{_counted(event.session)}> inherit owner {event.owner}"
+        case e.OpenSession():
+            return f"another one> connect process {event.peer.process} image {event.image}"
+        case e.Resume():
+            return f"p{_counted(event.session)}> resume"
         case e.Disconnected():
             return f"p{_counted(event.session)}> disconnect"
         case e.Break():

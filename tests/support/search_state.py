@@ -12,13 +12,13 @@ from lockd.core.invariants import check
 from lockd.core.manager import LockManager
 from lockd.core.state import Owner, Request, Session
 
-from .search_spaces import PERIOD_SECONDS, Move, Space
+from .search_spaces import FIRST_IMAGE, PERIOD_SECONDS, Move, Space, earlier_programs
 
 #: A request: its session and its id.
 Asked: TypeAlias = tuple[int, int]
 
 #: The requests that are answered, if they do not wait.
-_ANSWERED = (e.Acquire, e.Convert, e.HandOver, e.Adopt)
+_ANSWERED = (e.Acquire, e.Convert, e.HandOver, e.Adopt, e.Inherit)
 
 #: From so far on, the distance between two places makes no difference: fewer requests than that are there to be put
 #: between them.
@@ -49,11 +49,12 @@ class Play:
         return {(session.id, waiter) for session in self.manager.sessions.values() for waiter in session.waiting}
 
     def _open_missing(self) -> None:
-        if len(self.manager.sessions) < len(self._pids):
-            there = {session.peer.pid for session in self.manager.sessions.values()}
+        there = {session.peer.pid for session in self.manager.sessions.values()}
+        if len(there) < len(self._pids):
             for pid in self._pids:
                 if pid not in there:
-                    self.manager.handle(e.OpenSession(e.Peer(pid, 0, 0), "", False), self.now)
+                    peer = e.Peer(pid, 0, 0, f"process {pid}")
+                    self.manager.handle(e.OpenSession(peer, "", False, FIRST_IMAGE), self.now)
 
 
 def make_and_check(play: Play, move: Move, waiting: set[Asked]) -> None:
@@ -84,8 +85,9 @@ def make_and_check(play: Play, move: Move, waiting: set[Asked]) -> None:
 def check_state(play: Play) -> None:
     """Check every invariant, and that everybody gets on who can be expected to. The play is over after that.
 
-    Whoever waits for nothing releases what it has, and goes on. A process without a connection dies if it holds
-    something; if it does not, it need not: after its window the others pass it (S5). Nobody is left waiting then.
+    Whoever waits for nothing releases what it has, and goes on. Of a process without a connection another program that
+    it has become inherits; if there is none, it dies if it holds something; if it does not, it need not: after its
+    window the others pass it (S5). Nobody is left waiting then.
     """
     manager = play.manager
     check(manager)
@@ -102,8 +104,8 @@ def _let_go(play: Play) -> bool:
     has_changed = False
     for session in list(play.manager.sessions.values()):
         if not session.is_attached and session.grants:
-            play.make(Move(e.ProcessExited(session.id)))
-            has_changed = True
+            play.make(Move(_end_of(session, play.manager)))
+            has_changed = has_changed or not session.grants
             continue
         for grant in list(session.grants.values()):
             # What is granted meanwhile has its turn next time.
@@ -113,6 +115,14 @@ def _let_go(play: Play) -> bool:
                     play.make(Move(e.Release(session.id, session.last_request + 1, grant.token, False)))
                 has_changed = True
     return has_changed
+
+
+def _end_of(left: Session, manager: LockManager) -> e.Event:
+    """Return what frees what a process without a connection has."""
+    for heir in manager.sessions.values():
+        if heir.is_attached and left in earlier_programs(manager, heir):
+            return e.Inherit(heir.id, heir.last_request + 1, 1)
+    return e.ProcessExited(left.id)
 
 
 def key(play: Play) -> int:
@@ -130,7 +140,11 @@ def key(play: Play) -> int:
         before = place
     due = sorted(manager.deadlines, key=lambda subject: subject.due[:2] if subject.due else (0.0, 0))
     dates = {id(subject): (rank, (subject.due_at or 0.0) - now) for rank, subject in enumerate(due)}
-    return hash(tuple(sorted(_key_of_session(session, play, places, dates) for session in manager.sessions.values())))
+    processes: dict[int, list[int]] = {}
+    for session in manager.sessions.values():
+        processes.setdefault(session.peer.pid, []).append(_key_of_session(session, play, places, dates))
+    # Two of one process are always of different images.
+    return hash(tuple(sorted(hash(tuple(sorted(sessions))) for sessions in processes.values())))
 
 
 def _key_of_session(session: Session, play: Play, places: Mapping[int, object], dates: Mapping[int, object]) -> int:
@@ -165,6 +179,8 @@ def _key_of_grant(grant: Request, play: Play, dates: Mapping[int, object]) -> tu
         *(list(resources[item.name].holders).index(grant.token) for item in grant.items),
         len(grant.entries or ()),
         bool(grant.ticket),
+        # Which one is told of next (P4).
+        list(grant.session.unclaimed).index(grant.token) if grant.token in grant.session.unclaimed else None,
         grant.is_yield_requested,
         dates.get(id(grant)),
         None if lease_seconds is None else min(play.now - (grant.granted_at or 0.0), lease_seconds),
