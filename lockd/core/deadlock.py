@@ -57,7 +57,7 @@ def judge(request: Request, names: Names) -> Verdict:
     if not _is_waited_for(request.owner, names.resources):
         return _GETS_ON
     # A conversion is in the way of those in the queue, so what else its owner waits for may close the circle.
-    return _judge([request] if request.converts is None else request.owner.waiting.values(), names)
+    return _judge([request] if request.converts is None else request.owner.waiting, names)
 
 
 def judge_owner_of(request: Request, names: Names) -> Verdict:
@@ -71,7 +71,7 @@ def judge_owner_of(request: Request, names: Names) -> Verdict:
         return _GETS_ON
     if request.token and not any(resources[item.name].waiters_total for item in request.items):
         return _GETS_ON
-    return _judge(owner.waiting.values(), names)
+    return _judge(owner.waiting, names)
 
 
 class Finding(NamedTuple):
@@ -212,7 +212,7 @@ class _Search:
                     if owner is target and (not self.has_met_semaphores or within is not None):
                         return self._path()
                     # Of the target those that are no start. Whoever does not wait leads no further.
-                    stack.extend(owner.waiting.values())
+                    stack.extend(owner.waiting)
         return self._path() if target in reached else None
 
     def _path(self) -> list[Edge]:
@@ -278,7 +278,7 @@ class _Reordering:
         # A move makes nobody wait for anybody new but for the owner of what was moved. So every circle that there is
         # now goes through one of these.
         for owner in dict.fromkeys((judged, *(request.owner for request in self._moved))):
-            circle, owners_total = find_circle(owner.waiting.values(), self._names.resources)
+            circle, owners_total = find_circle(owner.waiting, self._names.resources)
             self._owners_left -= owners_total
             if circle is not None:
                 return circle

@@ -119,7 +119,7 @@ def _check_session(session: Session) -> None:
     assert session.owners == owners, f"I2: the owners of session {session.id}"
     for owner in owners.values():
         grants = [grant for grant in session.grants.values() if grant.owner is owner]
-        waiting = {waiter.id: waiter for waiter in session.waiting.values() if waiter.owner is owner}
+        waiting = tuple(waiter for waiter in session.waiting.values() if waiter.owner is owner)
         assert owner.grants_total == len(grants), f"I3: what owner {owner.id} of session {session.id} holds"
         assert owner.waiting == waiting, f"I2: what owner {owner.id} of session {session.id} waits for"
 

@@ -66,7 +66,7 @@ def _is_held_by_nobody(name: _Name, waiter: Request, item: Item, busy: Container
         return not any(owner is not waiter.owner and clash(demand, item.demand) for owner, demand in held)
     if busy is not None:
         # What its owner waits for there at an earlier place will be used up too.
-        own = [other for other in waiter.owner.waiting.values() if other.place < waiter.place]
+        own = [other for other in waiter.owner.waiting if other.place < waiter.place]
         held += [(theirs.owner, more.demand) for theirs in own for more in theirs.items if more.name == item.name]
     taken = sum(demand.permits for _, demand in held if isinstance(demand, Permits))
     return taken + item.demand.permits <= item.demand.limit
@@ -92,7 +92,7 @@ def _check_progress(names: dict[str, _Name], waiters: list[Request]) -> None:
     while busy != before:
         before = dict(busy)
         for owner in before:
-            wanted = [(names[item.name], waiter, item) for waiter in owner.waiting.values() for item in waiter.items]
+            wanted = [(names[item.name], waiter, item) for waiter in owner.waiting for item in waiter.items]
             if all(_is_held_by_nobody(*one, busy) and not _is_behind(*one, busy) for one in wanted):
                 del busy[owner]
     assert not busy, f"I10: {[(owner.session.id, owner.id) for owner in busy]} wait for ever"

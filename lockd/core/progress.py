@@ -25,7 +25,7 @@ def stuck_owners(owners: Iterable[Owner], resources: Mapping[str, Resource]) -> 
     ``owners`` have to be all who matter: whoever waits and is in the way of one of them is one of them too.
     """
     # How many items each still waits for.
-    missing = {owner: sum(len(waiter.items) for waiter in owner.waiting.values()) for owner in owners if owner.waiting}
+    missing = {owner: sum(len(waiter.items) for waiter in owner.waiting) for owner in owners if owner.waiting}
     lines = _lines_of(missing, resources)
     concerned: dict[Owner, list[_Line]] = {owner: [] for owner in missing}
     for line in lines:
@@ -50,7 +50,7 @@ def stuck_owners(owners: Iterable[Owner], resources: Mapping[str, Resource]) -> 
 def _lines_of(owners: Collection[Owner], resources: Mapping[str, Resource]) -> list[_Line]:
     waiters: dict[str, list[Request]] = {}
     for owner in owners:
-        for waiter in owner.waiting.values():
+        for waiter in owner.waiting:
             for item in waiter.items:
                 waiters.setdefault(item.name, []).append(waiter)
     return [_Line(resources[name], found, owners) for name, found in waiters.items()]
@@ -79,7 +79,7 @@ class _Line:
     def let_go(self, owner: Owner) -> None:
         """Take an owner out that has gone."""
         self._held_total -= self._held.pop(owner, 0)
-        for waiter in owner.waiting.values():
+        for waiter in owner.waiting:
             self._waiters.pop(waiter, None)
 
     def who_can_have_it_now(self) -> Iterator[Owner]:

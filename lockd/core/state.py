@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from .actions import Loss
@@ -44,10 +43,6 @@ class Timed:
         return None if self.due is None else self.due[0]
 
 
-# Most owners wait for nothing while they hold something, and an empty dict is as large as all the rest of an owner.
-_NOTHING: Final[Mapping[int, Request]] = MappingProxyType({})
-
-
 class Owner:
     """One thread or task of a session, as long as it holds something or waits for something."""
 
@@ -57,20 +52,17 @@ class Owner:
         self.session = session
         self.id = owner_id
         self.grants_total = 0
-        self.waiting: Mapping[int, Request] = _NOTHING
+        # One request as a rule, and a few at the most. A search meets thousands of owners, and a dict for each would be
+        # what it spends most time on.
+        self.waiting: tuple[Request, ...] = ()
 
     def add_waiter(self, request: Request) -> None:
         """Take note that the owner waits for ``request``."""
-        if isinstance(self.waiting, dict):
-            self.waiting[request.id] = request
-        else:
-            self.waiting = {request.id: request}
+        self.waiting += (request,)
 
     def remove_waiter(self, request: Request) -> None:
         """The opposite of `add_waiter`."""
-        assert isinstance(self.waiting, dict)
-        del self.waiting[request.id]
-        self.waiting = self.waiting or _NOTHING
+        self.waiting = tuple([waiter for waiter in self.waiting if waiter is not request])
 
     @property
     def is_idle(self) -> bool:

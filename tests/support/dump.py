@@ -31,7 +31,10 @@ def dump(manager: LockManager) -> dict[str, object]:
 def _session(session: Session) -> tuple[object, ...]:
     return (
         (session.is_attached, session.is_passed, session.due_at),
-        {number: (owner.grants_total, list(owner.waiting)) for number, owner in session.owners.items()},
+        {
+            number: (owner.grants_total, [waiter.id for waiter in owner.waiting])
+            for number, owner in session.owners.items()
+        },
         {number: grant.token for number, grant in session.grants.items()},
         {number: grant.token for number, grant in session.entered.items()},
         {number: _request(waiter) for number, waiter in session.waiting.items()},

@@ -164,7 +164,7 @@ def _key_of_owner(owner: Owner, play: Play, places: Mapping[int, object], dates:
             dates.get(id(waiter)),
             None if waiter.converts is None else grants.index(waiter.converts),
         )
-        for waiter in owner.waiting.values()
+        for waiter in owner.waiting
     )
     return hash((held, wanted))
 
