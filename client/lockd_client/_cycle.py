@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 #: Steps that a sentence tells of a longer circle: those from this thread on, and those that lead back to it.
-_FIRST_STEPS = 8
-_LAST_STEPS = 2
+_FIRST_STEPS = 30
+_LAST_STEPS = 10
 
 
 class Party:

@@ -304,10 +304,8 @@ def test_a_circle_of_forty_threads_is_told_step_by_step(play: Play, queue: Queue
     assert process("(type(error).__name__, error.cycle_total)") == ["DeadlockDetected", 40]
     told = "[[step.name, step.waiter.label, step.blocker.label, step.blocker.mode] for step in error.cycle]"
     assert process(told) == [[f"{name} {number}", f"of {number}", f"of {number}", "exclusive"] for number in range(40)]
-    # In words, both ends of it.
-    sentence = process("str(error)")
-    assert sentence.count(" wants ") == 10
-    assert "; then 30 more steps; " in sentence
+    # And in words.
+    assert process("str(error)").count(" wants ") == 40
     # Nobody else is concerned, and all get on.
     process("threads[-1].submit(locks[-1].release).result()")
     queue.wait_for(name=f"{name} 39")
