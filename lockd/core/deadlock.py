@@ -194,19 +194,12 @@ class _Search:
         resources, reached, within, target = self._resources, self.reached, self._within, self.target
         stack = list(self._starts)
         while stack:
-            request = stack.pop()
+            request = self._end_of_chain(stack.pop())
             for name, demand, _ in request.items:
                 resource = resources[name]
-                # A long chain consists of names that concern nobody else, and they are what its search costs.
-                blockers: Iterable[Request] | None = resource.in_the_way_of_sole_waiter(demand)
-                if blockers is None:
-                    blockers = self._blockers(request, resource, demand)
-                for blocker in blockers:
+                for blocker in self._blockers(request, resource, demand):
                     owner = blocker.owner
                     if owner in reached or (within is not None and owner not in within):
-                        continue
-                    if owner is target and request.owner is target and isinstance(demand, Mode):
-                        # What an owner holds of a lock is not in its own way.
                         continue
                     reached[owner] = (request, resource, blocker)
                     if owner is target and (not self.has_met_semaphores or within is not None):
@@ -214,6 +207,26 @@ class _Search:
                     # Of the target those that are no start. Whoever does not wait leads no further.
                     stack.extend(owner.waiting)
         return self._path() if target in reached else None
+
+    def _end_of_chain(self, request: Request) -> Request:
+        """Go from a request along those that wait for one name each, which concerns nobody else, and return the first
+        that is not such a link. A long chain consists of them, and they are what its search costs."""
+        resources, reached, within, target = self._resources, self.reached, self._within, self.target
+        while True:
+            items = request.items
+            if len(items) > 1:
+                return request
+            name, demand, _ = items[0]
+            resource = resources[name]
+            blocker = resource.sole_opponent(demand)
+            if blocker is None:
+                return request
+            owner = blocker.owner
+            waiting = owner.waiting
+            if len(waiting) != 1 or owner in reached or owner is target or within is not None:
+                return request
+            reached[owner] = (request, resource, blocker)
+            [request] = waiting
 
     def _path(self) -> list[Edge]:
         path = [self.reached[self.target]]

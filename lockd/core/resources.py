@@ -105,9 +105,8 @@ class Resource(ABC):
         """Whether ``grant``, a holder, is a reason why ``demand`` of another owner cannot be met."""
 
     @abstractmethod
-    def in_the_way_of_sole_waiter(self, demand: Demand) -> tuple[Request, ...] | None:
-        """Return the grants in the way of ``demand``, that of the only waiter, where that is as quickly said. None
-        elsewhere."""
+    def sole_opponent(self, demand: Demand) -> Request | None:
+        """Return the only grant, if it is in the way of ``demand`` and only who has that waits. None elsewhere."""
 
     def fits(self, owner: Owner, demand: Demand, ahead: int) -> bool:
         """Whether ``demand`` of ``owner`` goes with what is held and with the waiters that are summed up in
@@ -296,12 +295,12 @@ class LockResource(Resource):
         """As the table has it."""
         return conflict(cast(Mode, self.demand_of(grant)), cast(Mode, demand))
 
-    def in_the_way_of_sole_waiter(self, demand: Demand) -> tuple[Request, ...] | None:
+    def sole_opponent(self, demand: Demand) -> Request | None:
         """The only holder, if there is nobody else."""
         holders = self._holders
-        if self.waiters_total != 1 or not isinstance(holders, Request):
-            return None
-        return (holders,) if self.held & _CONFLICTING_FIELDS[demand] else ()
+        if self.waiters_total == 1 and isinstance(holders, Request) and self.held & _CONFLICTING_FIELDS[demand]:
+            return holders
+        return None
 
     def strongest_held(self) -> Mode | None:
         """Return the strongest mode in which somebody holds the name."""
@@ -358,6 +357,6 @@ class SemaphoreResource(Resource):
         """Every holder has some of what is wanted."""
         return True
 
-    def in_the_way_of_sole_waiter(self, demand: Demand) -> tuple[Request, ...] | None:
+    def sole_opponent(self, demand: Demand) -> Request | None:
         """Others may bring permits back."""
         return None

@@ -38,7 +38,7 @@ def what_is_held_is_overlooked(patch: pytest.MonkeyPatch) -> None:
     original = deadlock._Search._blockers
     patch.setattr(deadlock._Search, "_blockers", blockers)
     # Nobody takes the short way.
-    patch.setattr(LockResource, "in_the_way_of_sole_waiter", lambda self, demand: None)
+    patch.setattr(LockResource, "sole_opponent", lambda self, demand: None)
 
 
 def the_queue_is_overlooked(patch: pytest.MonkeyPatch) -> None:
