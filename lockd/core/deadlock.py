@@ -211,8 +211,9 @@ class _Search:
     def _end_of_chain(self, request: Request) -> Request:
         """Go from a request along those that wait for one name each, which concerns nobody else, and return the first
         that is not such a link. A long chain consists of them, and they are what its search costs."""
-        resources, reached, within, target = self._resources, self.reached, self._within, self.target
-        while True:
+        resources, reached, target = self._resources, self.reached, self.target
+        # Where only some owners count, each is looked at by itself.
+        while self._within is None:
             items = request.items
             if len(items) > 1:
                 return request
@@ -223,10 +224,11 @@ class _Search:
                 return request
             owner = blocker.owner
             waiting = owner.waiting
-            if len(waiting) != 1 or owner in reached or owner is target or within is not None:
+            if len(waiting) != 1 or owner in reached or owner is target:
                 return request
             reached[owner] = (request, resource, blocker)
             [request] = waiting
+        return request
 
     def _path(self) -> list[Edge]:
         path = [self.reached[self.target]]

@@ -240,7 +240,7 @@ class Names:
         owner = resource.sole_owner()
         if owner is None:
             return
-        for request in list(owner.waiting):
+        for request in owner.waiting:
             if request.place in (resource.queue or ()) and self.may_go(request):
                 self._leave_lines(request)
                 grant(request)

@@ -23,9 +23,9 @@ class Options:
         self.__dict__.update(values)
         self._words = words
 
-    def __getattr__(self, name: str) -> Any:
-        # Only for type checkers: what argparse makes has no declared attributes either.
-        raise AttributeError(name)
+    if TYPE_CHECKING:
+        # What argparse makes has no declared attributes either.
+        def __getattr__(self, name: str) -> Any: ...
 
     def refuse(self, sentence: str) -> NoReturn:
         """Say that this cannot be, and exit, in the way of all commands."""
@@ -74,6 +74,7 @@ def _store(option: Option, given: str, values: dict[str, Any]) -> bool:
     try:
         value = terms.get("type", str)(given)
     except Exception:
+        # Whatever is wrong, argparse finds it too, and knows how to say it.
         return False
     if value not in terms.get("choices", (value,)):
         return False
